@@ -1,0 +1,4 @@
+//! Throughcare (map to be completed).
+
+pub mod clock;
+pub mod model;
