@@ -2,4 +2,5 @@
 //!
 //! Pure: bytes in, bytes or a reasoned refusal out. No clock, no files, no sockets.
 
+pub mod canonical;
 pub mod xml;
