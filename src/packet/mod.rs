@@ -3,4 +3,5 @@
 //! Pure: bytes in, bytes or a reasoned refusal out. No clock, no files, no sockets.
 
 pub mod canonical;
+pub mod signature;
 pub mod xml;
