@@ -34,10 +34,10 @@ pub fn canonical_document<'d>(document: &'d Document, omit: impl Fn(Element<'d>)
     writer.out
 }
 
-/// One element and what is below it, less comments: with the namespaces in scope and the `xml:` attributes it inherits
-/// (Canonical XML §2.4).
-pub fn canonical_element(apex: Element<'_>) -> Vec<u8> {
-    let mut writer = Writer { out: Vec::with_capacity(2048), rendered: Vec::new(), omit: |_| false };
+/// One element and what is below it, less comments and the elements `omit` picks: with the namespaces in scope and the
+/// `xml:` attributes it inherits (Canonical XML §2.4).
+pub fn canonical_element<'d>(apex: Element<'d>, omit: impl Fn(Element<'d>) -> bool) -> Vec<u8> {
+    let mut writer = Writer { out: Vec::with_capacity(2048), rendered: Vec::new(), omit };
     let mut attributes: Vec<Attribute<'_>> = apex.attributes().collect();
     let mut ancestor = apex.parent();
     while let Some(element) = ancestor {
@@ -246,7 +246,7 @@ mod tests {
         let document = Document::parse(text.as_bytes(), &XmlLimits::envelope()).unwrap();
         let c = document.root().descendants().last().unwrap();
         assert_eq!(
-            String::from_utf8(canonical_element(c)).unwrap(),
+            String::from_utf8(canonical_element(c, |_| false)).unwrap(),
             "<c xmlns:p=\"urn:2\" k=\"1\" xml:lang=\"cy\" xml:space=\"preserve\"></c>"
         );
     }
