@@ -1,5 +1,8 @@
 //! Throughcare (map to be completed).
 
-pub mod clock;
 pub mod model;
 pub mod transfer;
+pub mod packet;
+pub mod store;
+pub mod engine;
+pub mod clock;
