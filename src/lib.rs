@@ -1,4 +1,5 @@
 //! Throughcare (map to be completed).
 
 pub mod clock;
+pub mod config;
 pub mod model;
