@@ -37,7 +37,6 @@ pub(super) fn all(config: &Config) -> Vec<Problem> {
     queue(config, &mut found);
     wire(config, &mut found);
     secrets(config, &mut found);
-    retry(config, &mut found);
     limits(config, &mut found);
     outside(config, &mut found);
     found.0
@@ -225,68 +224,6 @@ fn secret_file(path: &Path, key: &str, found: &mut Found) {
     }
 }
 
-fn retry(config: &Config, found: &mut Found) {
-    let retry = &config.retry;
-    found.when(
-        retry.retries > 100,
-        "retry.retries",
-        "more than 100 quick attempts would look like an attack",
-        "Leave it at 2: the long ladder follows",
-    );
-    let waits = [("retry.interval", retry.interval), ("retry.longest_wait", retry.longest_wait)];
-    for (key, wait) in waits.into_iter().chain([("retry.breaker_rest", retry.breaker_rest)]) {
-        found.when(
-            outside_of(wait, Span::seconds(1), Span::days(1)),
-            key,
-            "this wait is between 1s and 1d",
-            "Choose a wait in that range",
-        );
-    }
-    found.when(
-        retry.longest_wait < retry.interval,
-        "retry.longest_wait",
-        "the longest wait is shorter than the first one",
-        "Make it at least retry.interval",
-    );
-    let climbs = retry.repeat.is_sorted();
-    found.when(
-        retry.repeat.is_empty() || retry.repeat.len() > 32 || !climbs,
-        "retry.repeat",
-        "the ladder has 1 to 32 waits, none shorter than the one before",
-        "Write for example [\"15m\", \"1h\", \"4h\", \"1d\"]",
-    );
-    found.when(
-        retry.repeat.first().is_some_and(|first| *first < Span::seconds(1)),
-        "retry.repeat",
-        "the first wait of the ladder is under a second",
-        "Start at 15m: a practice files by hand",
-    );
-    found.when(
-        retry.repeat_until > Span::days(84),
-        "retry.repeat_until",
-        "an extract is not sent again more than twelve weeks after it was made (S6)",
-        "Choose at most 84d",
-    );
-    found.when(
-        retry.repeat.last().is_some_and(|last| *last > retry.repeat_until),
-        "retry.repeat_until",
-        "repeating would end before the ladder does",
-        "Make it longer than the last wait of retry.repeat",
-    );
-    found.when(
-        outside_of(retry.undelivered_for, Span::minutes(1), Span::days(8)),
-        "retry.undelivered_for",
-        "an extract may stay undelivered for between 1m and 8d",
-        "Leave it at 24h",
-    );
-    found.when(
-        !(1..=1000).contains(&retry.breaker_after),
-        "retry.breaker_after",
-        "a party is left alone after between 1 and 1000 failures in a row",
-        "Leave it at 5",
-    );
-}
-
 fn limits(config: &Config, found: &mut Found) {
     let limits = &config.limits;
     let table = [
@@ -378,10 +315,6 @@ mod tests {
             ),
             ("[amqp]\nprefetch = 0", "amqp.prefetch"),
             ("[limits]\nin_flight = 4", "limits.in_flight_per_party"),
-            ("[retry]\nrepeat = [\"1h\", \"15m\"]", "retry.repeat"),
-            ("[retry]\nrepeat_until = \"85d\"", "retry.repeat_until"),
-            ("[retry]\nlongest_wait = \"10s\"", "retry.longest_wait"),
-            ("[retry]\nbreaker_after = 0", "retry.breaker_after"),
             ("[signing]\ncertificate = \"/dev/null\"", "signing.key"),
             ("[store]\ncache = \"8 MiB\"", "store.cache"),
             ("[inbox]\npath = \"gp2gp\"", "inbox.path"),

@@ -1,5 +1,8 @@
 //! Settings: what they are when nothing is written, how they are read, and whether they make sense.
 //!
+//! How often a packet is sent again is not set here: a party's contract stands in the directory, the long ladder in
+//! `transfer::retry`, because both are rules of GP2GP and not of this machine.
+//!
 //! One TOML file, read once at the start. Unknown keys are errors with their place. There are deliberately no
 //! environment overrides: what the file says is what runs, so that an operator has one place to look.
 
@@ -16,7 +19,7 @@ pub use check::Problem;
 pub use secret::{AmqpUrl, InvalidAmqpUrl};
 pub use sections::{
     Amqp, ApplicationAck, Control, Directory, Filing, Inbox, Limits, LogFormat, LogLevel, Mode, Records,
-    Retry, Service, Signing, Spool, Store, Telemetry, Tls, Vault,
+    Service, Signing, Spool, Store, Telemetry, Tls, Vault,
 };
 pub use units::{InvalidUnit, Size, Span};
 
@@ -52,8 +55,6 @@ pub struct Config {
     pub signing: Signing,
     /// What seals packets on disk.
     pub vault: Vault,
-    /// When a packet goes out again.
-    pub retry: Retry,
     /// How much is done at once.
     pub limits: Limits,
     /// The operators' socket.
@@ -186,10 +187,10 @@ mod tests {
 
     #[test]
     fn an_unknown_key_is_refused_with_its_place() {
-        let text = "[service]\nmode = \"test\"\n\n[retry]\nretires = 3\n";
+        let text = "[service]\nmode = \"test\"\n\n[limits]\nin_fligth = 3\n";
         let error = Config::parse(text).unwrap_err().to_string();
         assert!(error.contains("line 5, column 1"), "the place is named: {error}");
-        assert!(error.contains("retires"), "the key is named: {error}");
+        assert!(error.contains("in_fligth"), "the key is named: {error}");
     }
 
     #[test]

@@ -218,28 +218,6 @@ section! {
 }
 
 section! {
-    /// When a packet goes out again (wire reference §5.2, gp2gp reference §3.5).
-    Retry {
-        /// Attempts after the first where a party's entry does not say.
-        retries: u32 = 2,
-        /// Time between them where a party's entry does not say.
-        interval: Span = Span::minutes(1),
-        /// The longest wait between attempts of a packet not yet delivered.
-        longest_wait: Span = Span::minutes(15),
-        /// How long an extract may stay undelivered before the transfer fails.
-        undelivered_for: Span = Span::hours(24),
-        /// Waits between repeats of a packet that was delivered but not acknowledged; the last one repeats.
-        repeat: Vec<Span> = vec![Span::minutes(15), Span::hours(1), Span::hours(4), Span::days(1)],
-        /// When repeating ends: twelve weeks after the extract was made (S6).
-        repeat_until: Span = Span::days(84),
-        /// Failures in a row after which a party is left alone for a while.
-        breaker_after: u32 = 5,
-        /// For how long it is left alone before one attempt tries the way.
-        breaker_rest: Span = Span::seconds(30),
-    }
-}
-
-section! {
     /// How much is done at once.
     Limits {
         /// Packets on their way at once; 64 to 256 was the best measured (limits reference §7).

@@ -1,4 +1,5 @@
 //! Everything that needs the crate from outside, a process, a socket or a real tool.
+#![allow(clippy::unwrap_used, reason = "a test stops at its first surprise")]
 
 mod config;
 mod json_schema;
