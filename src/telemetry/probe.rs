@@ -150,8 +150,7 @@ mod tests {
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut answer = String::new();
-        // The server may close before all of an oversized request was read.
-        let _reset = stream.read_to_string(&mut answer).await;
+        stream.read_to_string(&mut answer).await.unwrap();
         server.abort();
         answer
     }
@@ -175,7 +174,7 @@ mod tests {
         );
         assert!(ask("GET /../etc/passwd HTTP/1.1\r\n\r\n", Phase::Ready).await.starts_with("HTTP/1.1 404"));
         assert!(ask("POST /metrics HTTP/1.1\r\n\r\n", Phase::Ready).await.starts_with("HTTP/1.1 405"));
-        let long = format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(MAX_HEAD - 20));
+        let long = format!("GET /{}", "x".repeat(MAX_HEAD - 5));
         assert!(ask(&long, Phase::Ready).await.starts_with("HTTP/1.1 431"), "a head has a limit");
     }
 }

@@ -4,3 +4,4 @@
 mod config;
 mod json_schema;
 mod service;
+mod tidy;
