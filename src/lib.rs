@@ -2,5 +2,6 @@
 
 pub mod clock;
 pub mod config;
+pub mod control;
 pub mod model;
 pub mod telemetry;

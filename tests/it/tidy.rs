@@ -143,10 +143,9 @@ fn without_strings(text: &str) -> String {
             '\'' => {
                 out.push('\'');
                 let rest = chars.as_str();
-                for literal in ["\"'", "\\\"'", "\\''", "\\\\'"] {
-                    if rest.starts_with(literal) {
-                        chars = rest[literal.len()..].chars();
-                    }
+                let literals = ["\"'", "\\\"'", "\\''", "\\\\'"];
+                if let Some(after) = literals.into_iter().find_map(|l| rest.strip_prefix(l)) {
+                    chars = after.chars();
                 }
             }
             c => out.push(c),
