@@ -2,5 +2,9 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails where it stands")]
 
 mod canonical;
+mod config;
+mod json_schema;
+mod service;
 mod signatures;
+mod tidy;
 mod tools;
