@@ -1,0 +1,125 @@
+//! The certificates an entry names: inline PEM, a PEM file, or a SHA-256.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+
+use super::{EntryError, SigningEntry, TlsEntry};
+use crate::directory::fingerprint::Fingerprint;
+use crate::directory::party::{PeerTls, Profile, SigningPin};
+
+/// Where certificate files are read from, and what was read.
+pub(super) struct Sources<'a> {
+    folder: &'a Path,
+    read: &'a mut dyn FnMut(&Path) -> io::Result<Vec<u8>>,
+    /// What was read, in order: part of the directory's version.
+    taken: Vec<u8>,
+}
+
+impl<'a> Sources<'a> {
+    pub(super) fn new(folder: &'a Path, read: &'a mut dyn FnMut(&Path) -> io::Result<Vec<u8>>) -> Self {
+        Self { folder, read, taken: Vec::new() }
+    }
+
+    /// SHA-256 over the file's text and the digests of all certificates taken.
+    pub(super) fn version(self, text: &str) -> Fingerprint {
+        Fingerprint::of(&[text.as_bytes(), &self.taken].concat())
+    }
+
+    fn certificates(&mut self, field: &'static str, given: &str) -> Result<Vec<Vec<u8>>, EntryError> {
+        let refuse = |problem: String| EntryError::Certificate { field, problem };
+        let pem = if given.trim_start().starts_with("-----BEGIN") {
+            given.as_bytes().to_vec()
+        } else {
+            let path: PathBuf = self.folder.join(given);
+            (self.read)(&path).map_err(|e| refuse(format!("reading {}: {e}", path.display())))?
+        };
+        let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+        let found = found.map_err(|e| refuse(format!("not PEM: {e}")))?;
+        if found.is_empty() {
+            return Err(refuse("no certificate in it".to_owned()));
+        }
+        for certificate in &found {
+            x509_parser::parse_x509_certificate(certificate)
+                .map_err(|e| refuse(format!("not a certificate: {e}")))?;
+            self.taken.extend_from_slice(Fingerprint::of(certificate).as_bytes());
+        }
+        Ok(found.into_iter().map(|c| c.to_vec()).collect())
+    }
+
+    fn one_certificate(&mut self, field: &'static str, given: &str) -> Result<Vec<u8>, EntryError> {
+        let mut found = self.certificates(field, given)?;
+        match (found.pop(), found.is_empty()) {
+            (Some(only), true) => Ok(only),
+            _ => {
+                Err(EntryError::Certificate { field, problem: "more than one certificate in it".to_owned() })
+            }
+        }
+    }
+}
+
+impl SigningEntry {
+    /// A signed party has pins or an issuer with a subject; at most two pins, for rollover (wire §6.2, rule 10).
+    pub(super) fn pins(
+        self,
+        profile: Profile,
+        sources: &mut Sources<'_>,
+    ) -> Result<Vec<SigningPin>, EntryError> {
+        let field = "signing.certificates";
+        let mut pins = Vec::new();
+        for given in &self.certificates {
+            pins.push(match given.trim().strip_prefix("sha256:") {
+                Some(hex) => SigningPin::Sha256(
+                    hex.parse().map_err(|e| EntryError::Certificate { field, problem: format!("{e}") })?,
+                ),
+                None => {
+                    let der = sources.one_certificate(field, given)?;
+                    SigningPin::Certificate { sha256: Fingerprint::of(&der), der }
+                }
+            });
+        }
+        if pins.len() > 2 {
+            return Err(EntryError::OutOfBounds { field, rule: "at most two, the old and the new" });
+        }
+        match (self.issuer, self.subject) {
+            (Some(issuer), Some(subject)) => {
+                pins.push(SigningPin::Issuer {
+                    issuer: sources.one_certificate("signing.issuer", &issuer)?,
+                    subject,
+                });
+            }
+            (None, None) => {}
+            (Some(_), None) => return Err(EntryError::Missing("signing.subject, beside the issuer,")),
+            (None, Some(_)) => return Err(EntryError::Missing("signing.issuer, beside the subject,")),
+        }
+        if profile == Profile::Signed && pins.is_empty() {
+            let why = "profile signed needs signing.certificates or signing.issuer: nothing it signs could be believed";
+            return Err(EntryError::Contradiction(why));
+        }
+        Ok(pins)
+    }
+}
+
+impl TlsEntry {
+    pub(super) fn check(self, sources: &mut Sources<'_>) -> Result<PeerTls, EntryError> {
+        let mut roots = Vec::new();
+        for given in &self.ca {
+            roots.extend(sources.certificates("tls.ca", given)?);
+        }
+        if let Some(name) = &self.server_name
+            && rustls::pki_types::ServerName::try_from(name.as_str()).is_err()
+        {
+            return Err(EntryError::OutOfBounds {
+                field: "tls.server_name",
+                rule: "a DNS name or an IP address",
+            });
+        }
+        if self.client_names.iter().any(|n| n.trim().is_empty()) {
+            return Err(EntryError::OutOfBounds { field: "tls.client_names", rule: "names, not empty" });
+        }
+        let Self { server_name, server_pins, client_pins, client_names, ca: _ } = self;
+        Ok(PeerTls { roots, server_name, server_pins, client_pins, client_names })
+    }
+}
