@@ -2,5 +2,7 @@
 
 pub mod clock;
 pub mod directory;
+pub mod inbox;
 pub mod model;
+pub mod records;
 pub mod transport;

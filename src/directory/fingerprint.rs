@@ -15,13 +15,36 @@ pub struct Fingerprint([u8; 32]);
 #[error("a SHA-256 must be 64 hexadecimal digits, with or without colons, optionally after `sha256:`")]
 pub struct InvalidFingerprint;
 
+/// A digest in the making, for content that is not in memory whole.
+#[derive(Clone)]
+pub struct Digesting(ring::digest::Context);
+
+impl Default for Digesting {
+    fn default() -> Self {
+        Self(ring::digest::Context::new(&ring::digest::SHA256))
+    }
+}
+
+impl Digesting {
+    /// Takes the next octets.
+    pub fn update(&mut self, octets: &[u8]) {
+        self.0.update(octets);
+    }
+
+    /// The digest of all octets taken.
+    pub fn finish(self) -> Fingerprint {
+        let mut out = [0; 32];
+        out.copy_from_slice(self.0.finish().as_ref());
+        Fingerprint(out)
+    }
+}
+
 impl Fingerprint {
     /// The digest of `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
-        let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
-        let mut out = [0; 32];
-        out.copy_from_slice(digest.as_ref());
-        Self(out)
+        let mut digest = Digesting::default();
+        digest.update(bytes);
+        digest.finish()
     }
 
     /// The thirty-two bytes.

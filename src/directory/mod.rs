@@ -15,7 +15,7 @@ use std::collections::HashMap;
 
 pub use endpoint::{Endpoint, InvalidEndpoint};
 pub use file::{DirectoryError, EntryError};
-pub use fingerprint::{Fingerprint, InvalidFingerprint};
+pub use fingerprint::{Digesting, Fingerprint, InvalidFingerprint};
 pub use handle::{DirectoryHandle, DirectoryStatus};
 pub use party::{
     AckRequested, Address, AnswerStatus, Contract, Delivery, DuplicateElimination, MessageLimits, Party,
