@@ -4,5 +4,6 @@ pub mod clock;
 pub mod directory;
 pub mod inbox;
 pub mod model;
+pub mod packet;
 pub mod records;
 pub mod transport;

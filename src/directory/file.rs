@@ -9,9 +9,8 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::fingerprint::Fingerprint;
 use super::party::*;
-use super::{Directory, Endpoint};
+use super::{Directory, Endpoint, Fingerprint};
 use crate::model::{Asid, CpaId, OdsCode, PartyKey, Timestamp};
 
 mod duration;
@@ -217,6 +216,8 @@ struct SigningEntry {
     legacy_sha1_until: Option<Timestamp>,
     #[serde(default)]
     legacy_hop_headers: bool,
+    #[serde(default)]
+    legacy_no_xpath: bool,
 }
 
 #[derive(Deserialize, Default)]
@@ -326,7 +327,7 @@ impl Entry {
             Delivery::OnRequest => Repeat::Contract,
         });
         let signing = self.signing.unwrap_or_default();
-        let (legacy_sha1_until, legacy_hop_headers) = (signing.legacy_sha1_until, signing.legacy_hop_headers);
+        let leniency = signing.leniency();
         Ok(Peer {
             address,
             endpoint: self.url.ok_or(EntryError::Missing("url"))?,
@@ -337,8 +338,7 @@ impl Entry {
             repeat,
             contract: self.contract.unwrap_or_default().check(profile)?,
             signing_pins: signing.pins(profile, sources)?,
-            legacy_sha1_until,
-            legacy_hop_headers,
+            leniency,
             tls: self.tls.unwrap_or_default().check(sources)?,
             limits: self.limits.unwrap_or_default().check()?,
             answer: self.answer.unwrap_or(AnswerStatus::Ok),

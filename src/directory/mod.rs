@@ -7,19 +7,18 @@
 
 mod endpoint;
 mod file;
-mod fingerprint;
 mod handle;
 mod party;
 
 use std::collections::HashMap;
 
+pub use crate::packet::fingerprint::{Digesting, Fingerprint, InvalidFingerprint};
 pub use endpoint::{Endpoint, InvalidEndpoint};
 pub use file::{DirectoryError, EntryError};
-pub use fingerprint::{Digesting, Fingerprint, InvalidFingerprint};
 pub use handle::{DirectoryHandle, DirectoryStatus};
 pub use party::{
     AckRequested, Address, AnswerStatus, Contract, Delivery, DuplicateElimination, MessageLimits, Party,
-    PartyKind, Peer, PeerTls, Profile, Repeat, SigningPin, Standing, SyncReply,
+    PartyKind, Peer, PeerTls, Profile, Repeat, Standing, SyncReply,
 };
 
 use crate::model::{OdsCode, PartyKey};

@@ -9,9 +9,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::Fingerprint;
 use super::endpoint::Endpoint;
-use super::fingerprint::Fingerprint;
 use crate::model::{Asid, CpaId, OdsCode, PartyKey, Timestamp};
+use crate::packet::signature::Pins;
+use crate::packet::signature::verify::Leniency;
 
 /// The settings of custody reference §2: who takes part in GP2GP, and who is known only to be refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -191,12 +193,10 @@ pub struct Peer {
     pub repeat: Repeat,
     /// The contract properties (wire reference §5.1).
     pub contract: Contract,
-    /// The certificates its signatures are believed under, at most two for rollover.
-    pub signing_pins: Vec<SigningPin>,
-    /// SHA-1 signatures are verified until then; never made.
-    pub legacy_sha1_until: Option<Timestamp>,
-    /// An empty SyncReply under a signature is let through.
-    pub legacy_hop_headers: bool,
+    /// The certificates its signatures are believed under; a signed party always has them.
+    pub signing_pins: Option<Pins>,
+    /// What was agreed beyond the signed profile for an older peer.
+    pub leniency: Leniency,
     /// What its connections must show.
     pub tls: PeerTls,
     /// How much it takes at once.
@@ -297,27 +297,6 @@ pub enum DuplicateElimination {
     Always,
     /// Left out.
     Never,
-}
-
-/// The certificate a party's signatures are believed under (wire reference §6.2, rule 10).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SigningPin {
-    /// This certificate, as DER: its SHA-256 selects it among KeyInfo.
-    Certificate {
-        /// The certificate's DER.
-        der: Vec<u8>,
-        /// SHA-256 of the DER.
-        sha256: Fingerprint,
-    },
-    /// The certificate in KeyInfo whose DER has this SHA-256.
-    Sha256(Fingerprint),
-    /// Any certificate of this issuer with exactly this subject.
-    Issuer {
-        /// The issuing certificate's DER.
-        issuer: Vec<u8>,
-        /// The subject as RFC 4514 text, compared exactly.
-        subject: String,
-    },
 }
 
 /// What a party's TLS connections must show. Empty lists mean: the daemon's own trust roots decide.

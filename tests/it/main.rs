@@ -1,1 +1,7 @@
+//! Whole-system tests, and comparisons with other people's programs.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails where it stands")]
+
+mod canonical;
 mod network;
+mod signatures;
+mod tools;

@@ -7,8 +7,10 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 use super::{EntryError, SigningEntry, TlsEntry};
-use crate::directory::fingerprint::Fingerprint;
-use crate::directory::party::{PeerTls, Profile, SigningPin};
+use crate::directory::Fingerprint;
+use crate::directory::party::{PeerTls, Profile};
+use crate::packet::signature::verify::{HopBlocks, Leniency, XPathTransform};
+use crate::packet::signature::{self, Pin, Pins};
 
 /// Where certificate files are read from, and what was read.
 pub(super) struct Sources<'a> {
@@ -61,44 +63,48 @@ impl<'a> Sources<'a> {
 }
 
 impl SigningEntry {
-    /// A signed party has pins or an issuer with a subject; at most two pins, for rollover (wire §6.2, rule 10).
+    pub(super) fn leniency(&self) -> Leniency {
+        Leniency {
+            sha1_until: self.legacy_sha1_until,
+            xpath: if self.legacy_no_xpath { XPathTransform::Optional } else { XPathTransform::Required },
+            hop_blocks: if self.legacy_hop_headers { HopBlocks::EmptySyncReply } else { HopBlocks::Refused },
+        }
+    }
+
+    /// A signed party has pins, or an issuer with a subject: two at most, for rollover (wire §6.2, rule 10).
     pub(super) fn pins(
         self,
         profile: Profile,
         sources: &mut Sources<'_>,
-    ) -> Result<Vec<SigningPin>, EntryError> {
+    ) -> Result<Option<Pins>, EntryError> {
         let field = "signing.certificates";
+        let refuse = |problem: String| EntryError::Certificate { field, problem };
         let mut pins = Vec::new();
         for given in &self.certificates {
             pins.push(match given.trim().strip_prefix("sha256:") {
-                Some(hex) => SigningPin::Sha256(
-                    hex.parse().map_err(|e| EntryError::Certificate { field, problem: format!("{e}") })?,
-                ),
-                None => {
-                    let der = sources.one_certificate(field, given)?;
-                    SigningPin::Certificate { sha256: Fingerprint::of(&der), der }
+                Some(hex) => {
+                    let pinned: Fingerprint = hex.parse().map_err(|e| refuse(format!("{e}")))?;
+                    Pin::Fingerprint(signature::Fingerprint::from_octets(*pinned.as_bytes()))
                 }
+                None => Pin::Certificate(sources.one_certificate(field, given)?),
             });
-        }
-        if pins.len() > 2 {
-            return Err(EntryError::OutOfBounds { field, rule: "at most two, the old and the new" });
         }
         match (self.issuer, self.subject) {
             (Some(issuer), Some(subject)) => {
-                pins.push(SigningPin::Issuer {
-                    issuer: sources.one_certificate("signing.issuer", &issuer)?,
-                    subject,
-                });
+                let certificate = sources.one_certificate("signing.issuer", &issuer)?;
+                pins.push(Pin::Issuer { certificate, subject });
             }
             (None, None) => {}
             (Some(_), None) => return Err(EntryError::Missing("signing.subject, beside the issuer,")),
             (None, Some(_)) => return Err(EntryError::Missing("signing.issuer, beside the subject,")),
         }
-        if profile == Profile::Signed && pins.is_empty() {
-            let why = "profile signed needs signing.certificates or signing.issuer: nothing it signs could be believed";
-            return Err(EntryError::Contradiction(why));
+        match (pins.is_empty(), profile) {
+            (true, Profile::Spine) => Ok(None),
+            (true, Profile::Signed) => Err(EntryError::Contradiction(
+                "profile signed needs signing.certificates or signing.issuer: nothing it signs could be believed",
+            )),
+            (false, _) => Pins::new(pins).map(Some).map_err(|e| refuse(e.to_string())),
         }
-        Ok(pins)
     }
 }
 

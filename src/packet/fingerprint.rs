@@ -47,6 +47,11 @@ impl Fingerprint {
         digest.finish()
     }
 
+    /// From the thirty-two bytes themselves.
+    pub fn from_octets(octets: [u8; 32]) -> Self {
+        Self(octets)
+    }
+
     /// The thirty-two bytes.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
