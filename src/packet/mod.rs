@@ -3,5 +3,6 @@
 //! Pure: bytes in, bytes or a reasoned refusal out. No clock, no files, no sockets.
 
 pub mod canonical;
+pub mod fingerprint;
 pub mod signature;
 pub mod xml;
