@@ -1,14 +1,12 @@
-//! Everything that needs the crate from outside, a process, a socket or a real tool.
-#![allow(clippy::unwrap_used, reason = "a test stops at its first surprise")]
+//! Whole-system tests, and comparisons with other people's programs.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails where it stands")]
 
 mod canonical;
-<<<<<<< HEAD
 mod config;
 mod json_schema;
-mod service;
-=======
 mod network;
->>>>>>> net
+mod service;
 mod signatures;
+mod simulation;
 mod tidy;
 mod tools;
