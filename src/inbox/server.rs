@@ -255,7 +255,8 @@ async fn connection<D: Desk>(
     let caller = Arc::new(Caller { chain, address, known_as: Mutex::new(None) });
     let limits = &shared.limits;
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(limits.header).max_buf_size(limits.header_bytes);
+    http.timer(TokioTimer::new()).header_read_timeout(limits.header);
+    http.max_header_size(limits.header_bytes).max_buf_size(128 * 1024);
     let service = service_fn(|request| respond(&shared, &caller, request));
     let serving = http.serve_connection(TokioIo::new(tls), service);
     tokio::pin!(serving);
