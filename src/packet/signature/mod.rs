@@ -1,8 +1,9 @@
 //! The ebMS 2.0 XML signature over an envelope and every part of its message (wire reference §6).
 //!
 //! [`sign`] writes it; [`verify`] holds a received message to every rule of §6.2 that can be judged from the
-//! message, the pins and the time; [`receipt`] is the signed acknowledgement of §6.3. What needs the directory or
-//! the ledger is the caller's: which profile a party takes (rule 1), To, CPAId, TimeToLive and duplicates (rule 11), the
+//! message, the pins and the time; [`receipt`] is the signed acknowledgement of §6.3. What needs the directory, the
+//! ledger or the framing is the caller's: which profile a party takes (rule 1), reading only the document that was
+//! verified (rule 7), To, CPAId, TimeToLive and duplicates (rule 11), trusting no MIME or HTTP header (rule 12), the
 //! strictness of base64 (rule 13), and that all parts of a large message had the extract's signer (rule 14).
 
 mod fault;

@@ -266,3 +266,25 @@ pub(super) fn sha256(octets: &[u8]) -> [u8; 32] {
     value.copy_from_slice(digest::digest(&digest::SHA256, octets).as_ref());
     value
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fingerprint_reads_as_it_is_written_and_as_openssl_writes_it() {
+        let fingerprint = Fingerprint::of(b"certificate");
+        let text = fingerprint.to_string();
+        assert_eq!(Fingerprint::parse(&text), Some(fingerprint));
+        let upper = text.to_uppercase();
+        let pairs: Vec<&str> = (0..32).map(|n| &upper[2 * n..2 * n + 2]).collect();
+        assert_eq!(
+            Fingerprint::parse(&pairs.join(":")),
+            Some(fingerprint),
+            "openssl x509 -fingerprint -sha256"
+        );
+        for wrong in ["", "zz", &text[1..], &format!("{text}00")] {
+            assert_eq!(Fingerprint::parse(wrong), None, "{wrong:?} is no SHA-256");
+        }
+    }
+}

@@ -100,7 +100,9 @@ fn header_end(envelope: &[u8], header: Element<'_>) -> Option<usize> {
     let text = std::str::from_utf8(envelope).ok().filter(|text| !text.contains("<![CDATA["))?;
     let prefix = header.prefix();
     let colon = if prefix.is_empty() { "" } else { ":" };
-    text.find(&format!("</{prefix}{colon}Header"))
+    let tag = format!("</{prefix}{colon}Header");
+    let ends = |at: &usize| text[at + tag.len()..].starts_with(['>', ' ', '\t', '\r', '\n']);
+    text.match_indices(&tag).map(|(at, _)| at).find(ends)
 }
 
 /// The element, written in canonical form so that what is signed needs no second pass over it.

@@ -31,7 +31,8 @@ pub(super) fn decode<'a>(octets: &'a [u8], label: Option<&str>) -> Result<Cow<'a
         _ => decode_unmarked(octets, label)?,
     };
     let control = |octet| octet < 0x20 && !matches!(octet, b'\t' | b'\n' | b'\r');
-    if text.bytes().any(control) || text.contains(['\u{FFFE}', '\u{FFFF}']) {
+    // A second byte order mark is text before the root; the reader below would pass over it.
+    if text.bytes().any(control) || text.contains(['\u{FFFE}', '\u{FFFF}']) || text.starts_with('\u{FEFF}') {
         return Err(XmlFault::Malformed(0));
     }
     Ok(if text.contains('\r') { Cow::Owned(with_line_feeds(&text)) } else { text })
@@ -59,8 +60,9 @@ fn decode_as(charset: Charset, octets: &[u8]) -> Result<Cow<'_, str>, XmlFault> 
 /// The encoding the XML declaration names; UTF-8 when it names none.
 fn claimed_in_prolog(octets: &[u8]) -> Result<Charset, XmlFault> {
     let head = &octets[..octets.len().min(DECLARATION_OCTETS)];
-    if !head.starts_with(b"<?xml") {
-        return Ok(Charset::Utf8);
+    match head.strip_prefix(b"<?xml") {
+        Some([b' ' | b'\t' | b'\r' | b'\n', ..]) => {}
+        _ => return Ok(Charset::Utf8),
     }
     let end = head.windows(2).position(|pair| pair == b"?>").ok_or(XmlFault::Malformed(0))?;
     let declaration = std::str::from_utf8(&head[..end]).map_err(|_| XmlFault::Encoding)?;
@@ -144,6 +146,8 @@ mod tests {
     #[test]
     fn unknown_encodings_are_refused_by_name() {
         assert_eq!(decode(b"<?xml version='1.0' encoding='EBCDIC'?><a/>", None), Err(XmlFault::Encoding));
+        assert!(decode(b"<?xml-stylesheet encoding='EBCDIC'?><a/>", None).is_ok(), "that is no declaration");
+        assert!(decode("\u{FEFF}\u{FEFF}<a/>".as_bytes(), None).is_err(), "one byte order mark is enough");
         assert!(decode(b"<?xml version='1.0' encoding", None).is_err(), "an unfinished declaration");
         assert_eq!(
             decode(b"<a>\x01</a>", None),

@@ -103,9 +103,11 @@ impl Message {
         pins: &Pins,
         leniency: Leniency,
     ) -> Result<Verified, SignatureFault> {
-        let parts: Vec<_> =
-            self.parts.iter().map(|(id, octets)| VerifiablePart { content_id: id, octets }).collect();
-        verify(&read_envelope(envelope)?, &parts, &Terms { pins, now: now(), leniency })
+        verify(&read_envelope(envelope)?, &self.verifiable(), &Terms { pins, now: now(), leniency })
+    }
+
+    pub fn verifiable(&self) -> Vec<VerifiablePart<'_>> {
+        self.parts.iter().map(|(id, octets)| VerifiablePart { content_id: id, octets }).collect()
     }
 
     /// Writes the envelope and the parts into `folder`; answers the `--url-map` arguments for `xmlsec1`.

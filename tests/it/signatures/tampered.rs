@@ -1,14 +1,15 @@
 //! Every attack of wire reference §6.4, and what else breaks a rule of §6.2: refused, each for its own reason.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use rcgen::KeyPair;
 use throughcare::model::Timestamp;
-use throughcare::packet::signature::verify::{
-    Leniency, Terms, VerifiablePart, expect_unsigned, read_envelope, verify,
-};
-use throughcare::packet::signature::{Fingerprint, Pin, Pins, SignatureFault as Fault};
+use throughcare::packet::signature::verify::{Leniency, Terms, expect_unsigned, read_envelope, verify};
+use throughcare::packet::signature::{Fingerprint, Pin, Pins, SignatureFault as Fault, certificate_from_pem};
 
 use super::made::{Identity, Message, now};
-use super::theirs::{RSA_SHA256, signed_by_xmlsec1, template, with_signature};
+use super::theirs::{ECDSA_SHA256, RSA_SHA256, signed_by_xmlsec1, template, with_signature};
+use crate::tools;
 
 const DS: &str = "http://www.w3.org/2000/09/xmldsig#";
 const NEXT_MSH: &str = "urn:oasis:names:tc:ebxml-msg:actor:nextMSH";
@@ -300,8 +301,7 @@ fn rule_10_a_key_counts_only_when_pinned_valid_and_of_the_right_kind() {
 fn rule_10_another_curve_and_a_certificate_out_of_its_time_are_refused() {
     let target = Target::new();
     let p384 = Identity::of(&KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384).unwrap());
-    let signature =
-        template(&target.message, super::theirs::ECDSA_SHA256, "http://www.w3.org/2001/04/xmlenc#sha256");
+    let signature = template(&target.message, ECDSA_SHA256, "http://www.w3.org/2001/04/xmlenc#sha256");
     let envelope = with_signature(&target.message.envelope, &signature);
     if let Some(signed) = signed_by_xmlsec1(&target.message, envelope.as_bytes(), &p384) {
         assert_eq!(
@@ -310,8 +310,7 @@ fn rule_10_another_curve_and_a_certificate_out_of_its_time_are_refused() {
             "xmlsec1 signs with P-384"
         );
     }
-    let parts: Vec<_> =
-        target.message.parts.iter().map(|(id, octets)| VerifiablePart { content_id: id, octets }).collect();
+    let parts = target.message.verifiable();
     let document = read_envelope(target.signed.as_bytes()).unwrap();
     let pins = target.identity.pins();
     let at = |now: Timestamp| {
@@ -321,6 +320,21 @@ fn rule_10_another_curve_and_a_certificate_out_of_its_time_are_refused() {
     for moment in ["1970-01-01T00:00:00Z", "5000-01-01T00:00:00Z"] {
         assert_eq!(at(Timestamp::parse(moment).unwrap()), Err(Fault::CertificateNotValid), "{moment}");
     }
+}
+
+#[test]
+fn rule_10_an_rsa_key_of_1024_bits_is_refused() {
+    let target = Target::new();
+    let arguments = "req -x509 -newkey rsa:1024 -nodes -keyout /dev/null -subj /CN=weak -days 36500";
+    let Some(output) = tools::run("openssl", arguments.split(' ')) else { return };
+    let weak = certificate_from_pem(std::str::from_utf8(&output.stdout).unwrap()).unwrap();
+    let own = STANDARD.encode(target.identity.der());
+    let swapped = target.signed.replace(&own, &STANDARD.encode(&weak)).replace(ECDSA_SHA256, RSA_SHA256);
+    // openssl dates the certificate from today, so it is judged when it is surely valid.
+    let (pins, later) = (Pins::certificate(weak).unwrap(), Timestamp::parse("2100-01-01T00:00:00Z").unwrap());
+    let terms = Terms { pins: &pins, now: later, leniency: Leniency::default() };
+    let judged = verify(&read_envelope(swapped.as_bytes()).unwrap(), &target.message.verifiable(), &terms);
+    assert_eq!(judged, Err(Fault::KeyUnfit));
 }
 
 #[test]

@@ -1,0 +1,178 @@
+//! One commit in the making: what the inputs of a turn have changed so far, readable before it is written.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::engine::EngineError;
+use crate::engine::ledger::{self, DueRow, OutboxItem};
+use crate::model::{Timestamp, TransferId};
+use crate::store::{Changes, Store, Table};
+use crate::transfer::journal::Entry;
+use crate::transfer::outcome::Outcome;
+use crate::transfer::{Case, Lane, Step, Transfer};
+
+/// Pending changes over the store.
+pub struct Draft<'s> {
+    store: &'s Store,
+    rows: HashMap<(Table, Vec<u8>), Option<Vec<u8>>>,
+    /// Transfers stepped in this turn: as stored before, and as they are now.
+    transfers: HashMap<TransferId, (Option<Transfer>, Transfer)>,
+    entries: Vec<(TransferId, u32, Entry)>,
+    outbox: Vec<OutboxItem>,
+    published: Vec<u64>,
+}
+
+impl<'s> Draft<'s> {
+    /// Nothing changed.
+    pub fn new(store: &'s Store) -> Self {
+        Self {
+            store,
+            rows: HashMap::new(),
+            transfers: HashMap::new(),
+            entries: Vec::new(),
+            outbox: Vec::new(),
+            published: Vec::new(),
+        }
+    }
+
+    /// A row as it would be after this commit.
+    pub fn row(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError> {
+        match self.rows.get(&(table, key.to_vec())) {
+            Some(pending) => Ok(pending.clone()),
+            None => Ok(self.store.get(table, key)?),
+        }
+    }
+
+    /// Writes a row.
+    pub fn put(&mut self, table: Table, key: Vec<u8>, value: Vec<u8>) {
+        self.rows.insert((table, key), Some(value));
+    }
+
+    /// Takes a row away.
+    pub fn remove(&mut self, table: Table, key: Vec<u8>) {
+        self.rows.insert((table, key), None);
+    }
+
+    /// A transfer as it would be after this commit.
+    pub fn transfer(&self, id: TransferId) -> Result<Option<Transfer>, EngineError> {
+        if let Some((_, now)) = self.transfers.get(&id) {
+            return Ok(Some(now.clone()));
+        }
+        match self.store.get(Table::Transfer, id.as_bytes())? {
+            Some(bytes) => Ok(Some(ledger::decode(&bytes)?)),
+            None => Ok(None),
+        }
+    }
+
+    /// Takes the result of a step; `before` is the transfer it was made from. Returns the transfer as it is now.
+    pub fn take(&mut self, before: Option<Transfer>, step: Step, now: Timestamp) -> Transfer {
+        let Step { mut next, effect: _, entries, outcomes } = step;
+        for what in entries {
+            self.entries.push((next.id, next.entries, Entry { at: now, what }));
+            next.entries += 1;
+        }
+        self.outbox.extend(outcomes.into_iter().map(|o| OutboxItem::Outcome { outcome: Box::new(o) }));
+        match self.transfers.get_mut(&next.id) {
+            Some((_, latest)) => *latest = next.clone(),
+            None => {
+                self.transfers.insert(next.id, (before, next.clone()));
+            }
+        }
+        next
+    }
+
+    /// Publishes something that belongs to no transfer.
+    pub fn publish(&mut self, item: OutboxItem) {
+        self.outbox.push(item);
+    }
+
+    /// Publishes an outcome that belongs to no transfer.
+    pub fn publish_outcome(&mut self, outcome: Outcome) {
+        self.publish(OutboxItem::Outcome { outcome: Box::new(outcome) });
+    }
+
+    /// Takes confirmed entries out of the outbox.
+    pub fn published(&mut self, numbers: Vec<u64>) {
+        self.published.extend(numbers);
+    }
+
+    /// The whole commit. `head` is the number of the last outbox entry and is moved on; `counts` likewise.
+    pub fn finish(
+        self,
+        head: &mut u64,
+        counts: &mut BTreeMap<String, u64>,
+    ) -> (Changes, usize) {
+        let mut changes = Changes::default();
+        for (id, (before, now)) in &self.transfers {
+            write_transfer(&mut changes, *id, before.as_ref(), now);
+            count(counts, before.as_ref(), now);
+        }
+        if !self.transfers.is_empty() {
+            changes.put(Table::Meta, ledger::COUNTS, ledger::encode(counts));
+        }
+        for (id, number, entry) in &self.entries {
+            changes.put(Table::Journal, &ledger::journal_key(*id, *number), ledger::encode(entry));
+        }
+        let added = self.outbox.len();
+        for item in self.outbox {
+            *head += 1;
+            changes.put(Table::Outbox, &ledger::outbox_key(*head), ledger::encode(&item));
+        }
+        if added > 0 {
+            changes.put(Table::Meta, ledger::OUTBOX_HEAD, ledger::encode(head));
+        }
+        for number in self.published {
+            changes.remove(Table::Outbox, &ledger::outbox_key(number));
+        }
+        for ((table, key), value) in self.rows {
+            match value {
+                Some(value) => changes.put(table, &key, value),
+                None => changes.remove(table, &key),
+            }
+        }
+        (changes, added)
+    }
+}
+
+fn write_transfer(changes: &mut Changes, id: TransferId, before: Option<&Transfer>, now: &Transfer) {
+    changes.put(Table::Transfer, id.as_bytes(), ledger::encode(now));
+    let old_key = before.and_then(index_key);
+    let new_key = index_key(now);
+    if let Some(old) = &old_key
+        && old_key != new_key
+    {
+        changes.remove(Table::Due, old);
+    }
+    if let Some(key) = new_key {
+        changes.put(Table::Due, &key, ledger::encode(&due_row(now)));
+    }
+    if before.is_none() && !matches!(now.case, Case::Noted(_)) {
+        changes.put(Table::Ledger, &ledger::conversation_key(now.conversation), ledger::encode(&id));
+    }
+    let known = before.map(Transfer::message_ids).unwrap_or_default();
+    for message_id in now.message_ids().iter().filter(|m| !known.contains(m)) {
+        changes.put(Table::Ledger, &ledger::sent_key(message_id), ledger::encode(&id));
+    }
+}
+
+/// Its place in the due index: live transfers have one, even if they wait for a person.
+fn index_key(transfer: &Transfer) -> Option<Vec<u8>> {
+    let due = transfer.deadline();
+    (due.is_some() || transfer.waits_for_person()).then(|| ledger::due_key(due, transfer.id))
+}
+
+fn due_row(transfer: &Transfer) -> DueRow {
+    let party = match transfer.lane() {
+        Lane::House => None,
+        Lane::Party(code) => Some(code.to_string()),
+    };
+    DueRow { party, label: transfer.label().to_owned(), since: transfer.changed_at }
+}
+
+fn count(counts: &mut BTreeMap<String, u64>, before: Option<&Transfer>, now: &Transfer) {
+    if let Some(before) = before
+        && let Some(number) = counts.get_mut(before.label())
+    {
+        *number = number.saturating_sub(1);
+    }
+    *counts.entry(now.label().to_owned()).or_default() += 1;
+}

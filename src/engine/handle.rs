@@ -1,0 +1,157 @@
+//! The front door: [`Handle::submit`] returns when the input is durable, or was already known. Behind it, one thread
+//! gathers what is waiting into one commit.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::clock;
+use crate::engine::{Engine, EngineError, Input, LaneView, Reply};
+use crate::transfer::effect::Order;
+
+/// Inputs gathered into one commit. Beyond 256 a commit gets slower without getting cheaper (limits reference §3).
+const BATCH: usize = 256;
+/// Inputs that may wait. Twice the broker's prefetch, so that one producer never starves the others.
+const QUEUE: usize = 1024;
+/// The longest sleep: bounds what a clock jump can cost.
+const LONGEST_SLEEP: Duration = Duration::from_secs(1);
+
+/// The engine has stopped; nothing more is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the engine has stopped")]
+pub struct EngineStopped;
+
+struct Envelope {
+    input: Input,
+    reply: oneshot::Sender<Reply>,
+}
+
+/// How anybody speaks to the engine.
+#[derive(Clone)]
+pub struct Handle {
+    inputs: mpsc::Sender<Envelope>,
+    overview: Arc<Mutex<Overview>>,
+    outbox: watch::Receiver<u64>,
+}
+
+/// The engine at a glance, as of its last turn.
+#[derive(Debug, Clone, Default)]
+pub struct Overview {
+    /// How many transfers are in each state.
+    pub counts: BTreeMap<String, u64>,
+    /// The lanes that have something in them.
+    pub lanes: Vec<LaneView>,
+    /// How many transfers have work under way.
+    pub under_way: usize,
+    /// How many turns wrote something.
+    pub commits: u64,
+    /// How many operations they wrote.
+    pub operations: u64,
+    /// How long the last commit took.
+    pub last_commit: Duration,
+    /// How long all commits took together.
+    pub commit_time: Duration,
+}
+
+impl Handle {
+    /// Gives the engine something; returns when it is durable, or was already known.
+    pub async fn submit(&self, input: Input) -> Result<Reply, EngineStopped> {
+        let (reply, answer) = oneshot::channel();
+        self.inputs.send(Envelope { input, reply }).await.map_err(|_| EngineStopped)?;
+        answer.await.map_err(|_| EngineStopped)
+    }
+
+    /// The engine at a glance.
+    pub fn overview(&self) -> Overview {
+        self.overview.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Changes whenever the outbox gains entries.
+    pub fn outbox(&self) -> watch::Receiver<u64> {
+        self.outbox.clone()
+    }
+}
+
+/// Starts the engine on a thread of its own. Orders come out of the returned receiver; its length is bounded by the
+/// engine's limit of work under way. The thread ends when every handle is gone, or with the error that stopped it.
+pub fn run(
+    engine: Engine,
+    runtime: tokio::runtime::Handle,
+) -> std::io::Result<(Handle, mpsc::UnboundedReceiver<Order>, oneshot::Receiver<Result<(), EngineError>>)> {
+    let (inputs, incoming) = mpsc::channel(QUEUE);
+    let (orders, outgoing) = mpsc::unbounded_channel();
+    let (outbox_added, outbox) = watch::channel(0);
+    let (done, ended) = oneshot::channel();
+    let overview = Arc::new(Mutex::new(Overview { counts: engine.counts().clone(), ..Overview::default() }));
+    let handle = Handle { inputs, overview: overview.clone(), outbox };
+    let thread = Committer { engine, incoming, orders, outbox_added, overview };
+    std::thread::Builder::new().name("engine".to_owned()).spawn(move || {
+        // Nobody may be left to hear it when the process is stopping.
+        let _ = done.send(thread.work(&runtime));
+    })?;
+    Ok((handle, outgoing, ended))
+}
+
+struct Committer {
+    engine: Engine,
+    incoming: mpsc::Receiver<Envelope>,
+    orders: mpsc::UnboundedSender<Order>,
+    outbox_added: watch::Sender<u64>,
+    overview: Arc<Mutex<Overview>>,
+}
+
+impl Committer {
+    fn work(mut self, runtime: &tokio::runtime::Handle) -> Result<(), EngineError> {
+        loop {
+            let (batch, open) = runtime.block_on(self.gather());
+            let (inputs, waiting): (Vec<Input>, Vec<_>) = batch.into_iter().map(|e| (e.input, e.reply)).unzip();
+            let began = clock::instant();
+            let turn = self.engine.turn(inputs, clock::now())?;
+            let took = began.elapsed();
+            for (reply, waiting) in turn.replies.into_iter().zip(waiting) {
+                // Whoever asked may have gone; what they asked for is durable all the same.
+                let _ = waiting.send(reply);
+            }
+            for order in turn.orders {
+                if self.orders.send(order).is_err() {
+                    return Ok(());
+                }
+            }
+            if turn.outbox_added > 0 {
+                self.outbox_added.send_modify(|n| *n += 1);
+            }
+            self.show(turn.operations, took);
+            if !open {
+                return Ok(());
+            }
+        }
+    }
+
+    /// What is waiting, once anything is, or once a deadline has passed; and whether more may come.
+    async fn gather(&mut self) -> (Vec<Envelope>, bool) {
+        let sleep = match self.engine.next_wake() {
+            Some(wake) => wake.since(clock::now()).min(LONGEST_SLEEP),
+            None => LONGEST_SLEEP,
+        };
+        let mut batch = Vec::new();
+        match tokio::time::timeout(sleep, self.incoming.recv_many(&mut batch, BATCH)).await {
+            Ok(0) => (batch, false),
+            Ok(_) | Err(_) => (batch, true),
+        }
+    }
+
+    fn show(&self, operations: usize, took: Duration) {
+        let mut overview = self.overview.lock().unwrap_or_else(PoisonError::into_inner);
+        overview.counts.clone_from(self.engine.counts());
+        overview.lanes = self.engine.lanes();
+        overview.under_way = self.engine.under_way();
+        if operations > 0 {
+            overview.commits += 1;
+            overview.operations += operations as u64;
+            overview.last_commit = took;
+            overview.commit_time += took;
+        }
+    }
+}

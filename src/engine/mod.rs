@@ -1,0 +1,468 @@
+//! The one writer. Takes what happened, steps each transfer in order, writes one commit, and only then answers and
+//! hands out what is to be done. Nothing else writes to the store.
+//!
+//! The engine itself is synchronous and has no thread: [`Engine::turn`] is one commit. `handle` runs it on a thread of
+//! its own. What is done outside is done by `perform`, which brings each result back as an input.
+
+mod agenda;
+mod draft;
+mod handle;
+pub mod ledger;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+pub use agenda::{Agenda, LaneView, Limits};
+pub use handle::{EngineStopped, Handle, Overview, run};
+
+use crate::engine::draft::Draft;
+use crate::engine::ledger::{EventRow, OutboxItem, Quarantined, ReceivedRow, Unreadable};
+use crate::model::{ConversationId, MessageId, OdsCode, PartyKey, Timestamp, TransferId};
+use crate::store::{Store, StoreError, Table};
+use crate::transfer::custody::CustodyEvent;
+use crate::transfer::effect::Order;
+use crate::transfer::event::{Act, Event};
+use crate::transfer::outcome::Outcome;
+use crate::transfer::verdict::Verdict;
+use crate::transfer::{Illegal, Lane, Step, Transfer};
+
+/// How long an effect may stay away before it counts as lost: above every timeout that `perform` sets.
+const LOST_AFTER: Duration = Duration::from_secs(15 * 60);
+/// Deadlines taken up in one turn: keeps a commit in the range where group commit pays (limits reference §7).
+const STARTS_PER_TURN: usize = 256;
+
+/// Something for the engine.
+#[derive(Debug)]
+pub enum Input {
+    /// A custody event, decoded and valid.
+    Custody {
+        /// What it says.
+        event: Box<CustodyEvent>,
+        /// SHA-256 of its content, in hexadecimal.
+        digest: String,
+        /// Optional fields that were dropped, named without values.
+        warnings: Vec<String>,
+    },
+    /// Something that cannot be taken; its octets are sealed already.
+    Quarantine {
+        /// What and why.
+        entry: Quarantined,
+        /// What the custody system is told.
+        outcome: Option<Box<Outcome>>,
+        /// Whether a copy goes to the dead-letter exchange.
+        dead_letter: bool,
+    },
+    /// A message from a party, verified and sealed, with the answer it gets.
+    Message {
+        /// The party, for the ledger.
+        from: PartyKey,
+        /// The message, for the ledger.
+        message_id: MessageId,
+        /// Digest of the message less what retransmission may change, in hexadecimal.
+        digest: String,
+        /// The octets to answer with, now and whenever the message comes again.
+        answer: String,
+        /// Until when the row is kept.
+        keep_until: Timestamp,
+        /// What it tells us.
+        event: Box<Event>,
+        /// How to find its transfer.
+        route: Route,
+        /// What to put aside if it belongs to nobody.
+        stranger: Quarantined,
+    },
+    /// An ebXML signal that came as a message of its own.
+    Signal {
+        /// The message it answers.
+        message_id: MessageId,
+        /// What it tells us.
+        event: Box<Event>,
+    },
+    /// What came of an effect.
+    Result {
+        /// The transfer that asked for it.
+        transfer: TransferId,
+        /// What came.
+        event: Box<Event>,
+    },
+    /// An operator acts on a transfer.
+    Act {
+        /// Which.
+        transfer: TransferId,
+        /// What.
+        act: Act,
+    },
+    /// An operator takes something out of quarantine, after it was put in again or for good.
+    Release {
+        /// Which.
+        id: TransferId,
+    },
+    /// Outbox entries that the broker confirmed.
+    Published(Vec<u64>),
+}
+
+/// How to find the transfer of a message.
+#[derive(Debug, Clone)]
+pub enum Route {
+    /// An extract: it opens a transfer of its own.
+    Opens {
+        /// Who sent it.
+        from: OdsCode,
+        /// In which conversation.
+        conversation: ConversationId,
+    },
+    /// An answer to a message of ours.
+    Answers {
+        /// In which conversation.
+        conversation: ConversationId,
+        /// Which message.
+        refers_to: Option<MessageId>,
+        /// The party it came from: only the one we sent to may answer.
+        from: OdsCode,
+    },
+}
+
+/// What the engine says to an input, once it is durable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reply {
+    /// It is durable.
+    Taken,
+    /// It was known already, with the same content. A message gets the answer it got the first time.
+    Duplicate(Option<String>),
+    /// The same identity came with other content; nothing was taken but a note of it.
+    Conflict,
+    /// It belongs to nobody and was put aside.
+    Stranger,
+    /// It does not apply, and why.
+    NotApplicable(String),
+}
+
+/// What a turn brought forth.
+#[derive(Debug)]
+pub struct Turn {
+    /// One reply for each input, in order.
+    pub replies: Vec<Reply>,
+    /// What is to be done outside.
+    pub orders: Vec<Order>,
+    /// How many outbox entries were added.
+    pub outbox_added: usize,
+    /// How many operations the commit had; none when nothing was written.
+    pub operations: usize,
+}
+
+/// The store failed or holds what we cannot read: the process stops and systemd starts it again.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The store failed.
+    #[error("the store failed")]
+    Store(#[from] StoreError),
+    /// The store holds something unreadable.
+    #[error("the store holds a record that cannot be read")]
+    Unreadable(#[from] Unreadable),
+}
+
+/// The one writer.
+#[derive(Debug)]
+pub struct Engine {
+    store: Store,
+    agenda: Agenda,
+    outbox_head: u64,
+    counts: BTreeMap<String, u64>,
+}
+
+impl Engine {
+    /// Takes up where the store left off: the agenda is the due index, read once.
+    pub fn open(store: Store, limits: Limits) -> Result<Self, EngineError> {
+        let mut agenda = Agenda::new(limits);
+        for row in store.scan(Table::Due, &[]) {
+            let (key, value) = row?;
+            let Some((Some(due), id)) = ledger::read_due_key(&key) else { continue };
+            let row: ledger::DueRow = ledger::decode(&value)?;
+            let lane = row.party.and_then(|p| OdsCode::parse(&p).ok()).map_or(Lane::House, Lane::Party);
+            agenda.place(id, Some((lane, due)));
+        }
+        let meta = |key: &[u8]| store.get(Table::Meta, key);
+        let outbox_head = meta(ledger::OUTBOX_HEAD)?.map(|b| ledger::decode(&b)).transpose()?.unwrap_or(0);
+        let counts = meta(ledger::COUNTS)?.map(|b| ledger::decode(&b)).transpose()?.unwrap_or_default();
+        Ok(Self { store, agenda, outbox_head, counts })
+    }
+
+    /// Takes the inputs and whatever is due, in one commit. Nobody may be answered, and nothing done, before it returns.
+    pub fn turn(&mut self, inputs: Vec<Input>, now: Timestamp) -> Result<Turn, EngineError> {
+        let store = self.store.clone();
+        let mut draft = Draft::new(&store);
+        let mut replies = Vec::with_capacity(inputs.len());
+        for input in inputs {
+            replies.push(self.take(&mut draft, input, now)?);
+        }
+        for lost in self.agenda.lost_since(Timestamp::from_millis(
+            now.as_millis().saturating_sub(i64::try_from(LOST_AFTER.as_millis()).unwrap_or(i64::MAX)),
+        )) {
+            self.agenda.finish(lost);
+            self.place(&draft, lost)?;
+        }
+        let orders = self.start_due(&mut draft, now)?;
+        let (changes, outbox_added) = draft.finish(&mut self.outbox_head, &mut self.counts);
+        let operations = changes.len();
+        if operations > 0 {
+            self.store.commit(changes)?;
+        }
+        Ok(Turn { replies, orders, outbox_added, operations })
+    }
+
+    /// When the next deadline passes, as far as there is room to take it up.
+    pub fn next_wake(&self) -> Option<Timestamp> {
+        self.agenda.next_wake()
+    }
+
+    /// The lanes as they are.
+    pub fn lanes(&self) -> Vec<LaneView> {
+        self.agenda.view()
+    }
+
+    /// How many transfers are in each state.
+    pub fn counts(&self) -> &BTreeMap<String, u64> {
+        &self.counts
+    }
+
+    /// How many transfers have work under way.
+    pub fn under_way(&self) -> usize {
+        self.agenda.count_under_way()
+    }
+
+    fn take(&mut self, draft: &mut Draft<'_>, input: Input, now: Timestamp) -> Result<Reply, EngineError> {
+        match input {
+            Input::Custody { event, digest, warnings } => self.take_custody(draft, event, digest, warnings, now),
+            Input::Quarantine { entry, outcome, dead_letter } => {
+                Ok(put_aside(draft, entry, outcome, dead_letter, Reply::Taken)?)
+            }
+            Input::Message { from, message_id, digest, answer, keep_until, event, route, stranger } => {
+                let key = ledger::received_key(&from, &message_id);
+                if let Some(bytes) = draft.row(Table::Ledger, &key)? {
+                    let row: ReceivedRow = ledger::decode(&bytes)?;
+                    let same = row.digest == digest;
+                    return Ok(if same { Reply::Duplicate(Some(row.answer)) } else { Reply::Conflict });
+                }
+                let row = ReceivedRow { digest, answer, keep_until };
+                draft.put(Table::Ledger, key, ledger::encode(&row));
+                self.take_message(draft, &event, &route, stranger, now)
+            }
+            Input::Signal { message_id, event } => match lookup(draft, &ledger::sent_key(&message_id))? {
+                Some(id) => self.apply(draft, id, &event, now),
+                None => Ok(Reply::Stranger),
+            },
+            Input::Result { transfer, event } => self.take_result(draft, transfer, &event, now),
+            Input::Act { transfer, act } => self.apply(draft, transfer, &Event::Act(act), now),
+            Input::Release { id } => {
+                let key = ledger::quarantine_key(id);
+                if draft.row(Table::Quarantine, &key)?.is_none() {
+                    return Ok(Reply::NotApplicable("nothing with that id is in quarantine".to_owned()));
+                }
+                draft.remove(Table::Quarantine, key);
+                Ok(Reply::Taken)
+            }
+            Input::Published(numbers) => {
+                draft.published(numbers);
+                Ok(Reply::Taken)
+            }
+        }
+    }
+
+    fn take_custody(
+        &mut self,
+        draft: &mut Draft<'_>,
+        event: Box<CustodyEvent>,
+        digest: String,
+        warnings: Vec<String>,
+        now: Timestamp,
+    ) -> Result<Reply, EngineError> {
+        let key = ledger::event_key(event.event_id);
+        if let Some(bytes) = draft.row(Table::Event, &key)? {
+            let row: EventRow = ledger::decode(&bytes)?;
+            return Ok(if row.digest == digest { Reply::Duplicate(None) } else { Reply::Conflict });
+        }
+        let transfer = Transfer::id_for(&event);
+        draft.put(Table::Event, key, ledger::encode(&EventRow { digest, transfer }));
+        for warning in &warnings {
+            tracing::warn!(%transfer, field = %warning, "an optional field of a custody event was dropped");
+        }
+        let event = Event::Custody(event);
+        match draft.transfer(transfer)? {
+            Some(_) => self.apply(draft, transfer, &event, now),
+            None => {
+                self.open_transfer(draft, transfer, &event, now);
+                Ok(Reply::Taken)
+            }
+        }
+    }
+
+    fn take_message(
+        &mut self,
+        draft: &mut Draft<'_>,
+        event: &Event,
+        route: &Route,
+        stranger: Quarantined,
+        now: Timestamp,
+    ) -> Result<Reply, EngineError> {
+        match route {
+            Route::Opens { from, conversation } => {
+                let id = Transfer::id_for_arrival(from, *conversation);
+                if draft.transfer(id)?.is_some() {
+                    // A second extract in one conversation is a re-send; the first one stands (S60, TD27.2).
+                    return put_aside(draft, stranger, None, false, Reply::Stranger);
+                }
+                self.open_transfer(draft, id, event, now);
+                Ok(Reply::Taken)
+            }
+            Route::Answers { conversation, refers_to, from } => {
+                let by_message = match refers_to {
+                    Some(message_id) => lookup(draft, &ledger::sent_key(message_id))?,
+                    None => None,
+                };
+                let by_conversation = lookup(draft, &ledger::conversation_key(*conversation))?;
+                // Inside the conversation, and naming a message of ours if it names any (gp2gp reference §1.2).
+                let id = match (by_message, by_conversation) {
+                    (Some(message), Some(conversation)) if message == conversation => Some(message),
+                    (None, Some(conversation)) if refers_to.is_none() => Some(conversation),
+                    (_, _) => None,
+                };
+                match id {
+                    Some(id) if sent_to(draft, id)?.as_ref() == Some(from) => self.apply(draft, id, event, now),
+                    Some(_) | None => put_aside(draft, stranger, None, false, Reply::Stranger),
+                }
+            }
+        }
+    }
+
+    fn take_result(
+        &mut self,
+        draft: &mut Draft<'_>,
+        id: TransferId,
+        event: &Event,
+        now: Timestamp,
+    ) -> Result<Reply, EngineError> {
+        let lane = self.agenda.finish(id);
+        if let (Some(lane), Event::Answered(answer)) = (lane, event) {
+            self.agenda.judge(&lane, party_is_there(&answer.verdict), now);
+        }
+        let reply = self.apply(draft, id, event, now)?;
+        // Whatever came of it, the transfer is nobody's now and its deadline counts again.
+        self.place(draft, id)?;
+        Ok(reply)
+    }
+
+    fn open_transfer(&mut self, draft: &mut Draft<'_>, id: TransferId, event: &Event, now: Timestamp) {
+        match Transfer::open(id, event, now) {
+            Ok(step) => {
+                let next = draft.take(None, step, now);
+                self.agenda.place(id, next.deadline().map(|due| (next.lane(), due)));
+            }
+            Err(illegal) => tracing::error!(transfer = %id, %illegal, "an event opened nothing"),
+        }
+    }
+
+    fn apply(
+        &mut self,
+        draft: &mut Draft<'_>,
+        id: TransferId,
+        event: &Event,
+        now: Timestamp,
+    ) -> Result<Reply, EngineError> {
+        let Some(transfer) = draft.transfer(id)? else {
+            return Ok(Reply::NotApplicable("there is no such transfer".to_owned()));
+        };
+        match transfer.step(event, now) {
+            Ok(step) => {
+                let next = draft.take(Some(transfer), step, now);
+                self.agenda.place(id, next.deadline().map(|due| (next.lane(), due)));
+                Ok(Reply::Taken)
+            }
+            Err(illegal) => {
+                tracing::info!(transfer = %id, %illegal, "nothing changed");
+                Ok(Reply::NotApplicable(illegal.to_string()))
+            }
+        }
+    }
+
+    fn place(&mut self, draft: &Draft<'_>, id: TransferId) -> Result<(), EngineError> {
+        let place = draft.transfer(id)?.and_then(|t| t.deadline().map(|due| (t.lane(), due)));
+        self.agenda.place(id, place);
+        Ok(())
+    }
+
+    /// Takes up what is due and has room: the only source of effects.
+    fn start_due(&mut self, draft: &mut Draft<'_>, now: Timestamp) -> Result<Vec<Order>, EngineError> {
+        let mut orders = Vec::new();
+        for _ in 0..STARTS_PER_TURN {
+            let Some(id) = self.agenda.next_due(now) else { break };
+            let Some(transfer) = draft.transfer(id)? else {
+                self.agenda.place(id, None);
+                continue;
+            };
+            match transfer.step(&Event::Due, now) {
+                Ok(Step { effect: Some(effect), next, entries, outcomes }) => {
+                    let step = Step { next, effect: None, entries, outcomes };
+                    let next = draft.take(Some(transfer), step, now);
+                    self.agenda.start(id, next.lane(), now);
+                    orders.push(Order { transfer: id, at: now, effect });
+                }
+                Ok(step) => {
+                    let next = draft.take(Some(transfer), step, now);
+                    self.agenda.place(id, next.deadline().map(|due| (next.lane(), due)));
+                }
+                Err(Illegal { event, state }) => {
+                    tracing::error!(transfer = %id, event, state, "a deadline has no meaning here");
+                    self.agenda.place(id, None);
+                }
+            }
+        }
+        Ok(orders)
+    }
+}
+
+/// Whether the answer shows that the party's system is up, whatever it thinks of the message.
+fn party_is_there(verdict: &Verdict) -> bool {
+    match verdict {
+        Verdict::Accepted(_) | Verdict::Refused(_) => true,
+        Verdict::TryAgain(why) => !why.means_party_is_down(),
+    }
+}
+
+fn lookup(draft: &Draft<'_>, key: &[u8]) -> Result<Option<TransferId>, EngineError> {
+    Ok(draft.row(Table::Ledger, key)?.map(|bytes| ledger::decode(&bytes)).transpose()?)
+}
+
+/// The party a transfer's message was sent to.
+fn sent_to(draft: &Draft<'_>, id: TransferId) -> Result<Option<OdsCode>, EngineError> {
+    use crate::transfer::Case;
+    Ok(draft.transfer(id)?.and_then(|transfer| match &transfer.case {
+        Case::Release(release) => release.delivery().map(|d| d.dispatch.to.clone()),
+        Case::Received(received) => received.delivery().map(|d| d.dispatch.to.clone()),
+        Case::Noted(_) => None,
+    }))
+}
+
+fn put_aside(
+    draft: &mut Draft<'_>,
+    entry: Quarantined,
+    outcome: Option<Box<Outcome>>,
+    dead_letter: bool,
+    reply: Reply,
+) -> Result<Reply, EngineError> {
+    let key = ledger::quarantine_key(entry.id);
+    if draft.row(Table::Quarantine, &key)?.is_some() {
+        return Ok(Reply::Duplicate(None));
+    }
+    if dead_letter {
+        draft.publish(OutboxItem::DeadLetter {
+            reason: entry.reason.clone(),
+            content_type: entry.content_type.clone(),
+            body: entry.body.clone(),
+        });
+    }
+    if let Some(outcome) = outcome {
+        draft.publish_outcome(*outcome);
+    }
+    draft.put(Table::Quarantine, key, ledger::encode(&entry));
+    Ok(reply)
+}

@@ -1,0 +1,57 @@
+//! What a transfer may ask for. Effects come only from [`Event::Due`](crate::transfer::Event::Due), so that an effect
+//! lost in a crash is asked for again by the same passed deadline, and each brings back exactly one event.
+
+use crate::model::{ConversationId, MessageId, OdsCode, Timestamp, TransferId};
+use crate::transfer::custody::CustodyEvent;
+use crate::transfer::dispatch::{Dispatch, PacketRef};
+use crate::transfer::event::Arrival;
+
+/// One thing to do outside.
+#[derive(Debug, Clone)]
+pub enum Effect {
+    /// Fetch the record, build the extract, sign and seal the packet. Brings `Prepared` or `Unprepared`.
+    Prepare {
+        /// The release as the custody system described it.
+        order: Box<CustodyEvent>,
+        /// The practice it goes to.
+        to: OdsCode,
+        /// The conversation it belongs to.
+        conversation: ConversationId,
+        /// The MessageId it will have.
+        message_id: MessageId,
+    },
+    /// Send the packet once. Brings `Answered`.
+    Send {
+        /// What to send, and to whom.
+        dispatch: Box<Dispatch>,
+    },
+    /// Stamp the packet anew: the same HL7 octets in a new envelope. Brings `Restamped` or `NotRestamped`.
+    Restamp {
+        /// What to stamp.
+        packet: PacketRef,
+        /// The party it goes to.
+        to: OdsCode,
+        /// The MessageId the new transmission has.
+        message_id: MessageId,
+        /// How long it may live from now, in milliseconds.
+        persist_duration_ms: u64,
+    },
+    /// Put a received record where the clinical system takes it from, and make its acknowledgement. Brings `Filed` or `NotFiled`.
+    File {
+        /// What arrived.
+        arrival: Box<Arrival>,
+        /// The MessageId the acknowledgement will have.
+        message_id: MessageId,
+    },
+}
+
+/// An effect with the transfer it is for and the moment it was asked.
+#[derive(Debug, Clone)]
+pub struct Order {
+    /// The transfer that asked.
+    pub transfer: TransferId,
+    /// When it asked.
+    pub at: Timestamp,
+    /// What it asked for.
+    pub effect: Effect,
+}

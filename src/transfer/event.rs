@@ -1,0 +1,157 @@
+//! What can happen to a transfer. Every outside occurrence becomes one of these before it is stepped.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{ConversationId, MessageId, NhsNumber, OdsCode, Timestamp};
+use crate::transfer::custody::CustodyEvent;
+use crate::transfer::dispatch::{PacketRef, Transmission};
+use crate::transfer::outcome::Completeness;
+use crate::transfer::reason::{FilingFault, PrepareFault};
+use crate::transfer::retry::Contract;
+use crate::transfer::verdict::Verdict;
+
+/// One occurrence.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// The custody system told us something.
+    Custody(Box<CustodyEvent>),
+    /// The transfer's deadline has passed and nobody is working on it.
+    Due,
+    /// The packet lies sealed and ready.
+    Prepared(Box<Prepared>),
+    /// The packet could not be prepared.
+    Unprepared(PrepareFault),
+    /// The packet lies ready with a new timestamp.
+    Restamped(Transmission),
+    /// The packet could not be stamped anew.
+    NotRestamped(PrepareFault),
+    /// The answer to one of our attempts.
+    Answered(Box<Answer>),
+    /// The party answered an earlier message later, by a message of its own.
+    LateSignal(LateSignal),
+    /// The practice says what became of the extract.
+    Acknowledged(Acknowledgement),
+    /// An extract arrived and was verified and sealed.
+    Arrived(Box<Arrival>),
+    /// The extract was filed, and its acknowledgement lies ready if policy wants one.
+    Filed(Box<Filed>),
+    /// The extract could not be filed.
+    NotFiled(FilingFault),
+    /// An operator acted.
+    Act(Act),
+}
+
+/// A release's packet, ready to go.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Prepared {
+    /// The party it goes to.
+    pub to: OdsCode,
+    /// The sealed packet.
+    pub transmission: Transmission,
+    /// What the directory said.
+    pub contract: Contract,
+    /// What became of each entry of the record.
+    pub completeness: Completeness,
+    /// How many documents travel with it, placeholders included.
+    pub attachments: u32,
+    /// How many of them are placeholders for documents that could not be had.
+    pub placeholders: u32,
+    /// Whether the packet is signed.
+    pub signed: bool,
+}
+
+/// What came back for one attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The transmission that was sent.
+    pub message_id: MessageId,
+    /// What the answer means.
+    pub verdict: Verdict,
+    /// When the party asked us to come back, if it did.
+    pub retry_after: Option<Timestamp>,
+    /// How long the exchange took, in milliseconds.
+    pub took_ms: u64,
+    /// The signed receipt, kept.
+    pub receipt: Option<PacketRef>,
+}
+
+/// An ebXML Acknowledgment or MessageError that came as a message of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LateSignal {
+    /// The message it answers.
+    pub message_id: MessageId,
+    /// What it means.
+    pub verdict: Verdict,
+    /// The signed receipt, kept.
+    pub receipt: Option<PacketRef>,
+}
+
+/// An application acknowledgement (M8).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Acknowledgement {
+    /// Its own MessageId.
+    pub message_id: MessageId,
+    /// The message it answers: a MessageId or wrapper id of ours.
+    pub refers_to: Option<MessageId>,
+    /// AA, or AE and AR, which are read alike.
+    pub positive: bool,
+    /// The response code as sent; none with AA, and sometimes none at all.
+    pub code: Option<String>,
+    /// The party that sent it.
+    pub from: OdsCode,
+    /// The sealed octets.
+    pub packet: Option<PacketRef>,
+}
+
+/// An extract that arrived.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Arrival {
+    /// The party that sent it.
+    pub from: OdsCode,
+    /// The establishment or practice of ours it was sent to.
+    pub to: OdsCode,
+    /// The conversation it opened or belongs to.
+    pub conversation: ConversationId,
+    /// Its MessageId: what our acknowledgement refers to.
+    pub message_id: MessageId,
+    /// Whose record it is.
+    pub nhs_number: NhsNumber,
+    /// Size of the packet in bytes.
+    pub bytes: u64,
+    /// How many documents came with it.
+    pub attachments: u32,
+    /// Whether its signature was verified.
+    pub signed: bool,
+    /// The sealed octets.
+    pub packet: PacketRef,
+    /// When it came.
+    pub received_at: Timestamp,
+}
+
+/// A received record lies where the clinical system takes it from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Filed {
+    /// The acknowledgement, sealed and ready, and what the directory says of its delivery. None when policy gives none.
+    pub acknowledgement: Option<(Transmission, Contract)>,
+}
+
+/// What an operator did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Act {
+    /// What.
+    pub verb: Verb,
+    /// Why, in the operator's words.
+    pub reason: String,
+    /// Who: the user id at the other end of the socket.
+    pub uid: u32,
+}
+
+/// What an operator can do to a transfer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verb {
+    /// Try again now; after a refusal, send the same record again.
+    Retry,
+    /// Stop.
+    Cancel,
+}

@@ -1,0 +1,194 @@
+//! The timeline of a transfer: what happened, when, and who did it. Kept for ever, so it names no person.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::Timestamp;
+use crate::transfer::event::{Act, Verb};
+use crate::transfer::outcome::Completeness;
+use crate::transfer::reason::{Delay, Ending, Hold, PrepareFault};
+use crate::transfer::verdict::Verdict;
+
+/// One line of the timeline.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// When it was recorded.
+    pub at: Timestamp,
+    /// What happened.
+    #[serde(flatten)]
+    pub what: What,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "what")]
+pub enum What {
+    /// A custody event opened the transfer or joined it.
+    Event {
+        /// Its kind.
+        kind: String,
+        /// Its number within the stay.
+        seq: u64,
+    },
+    /// A custody event was recorded without changing anything.
+    Noted {
+        /// Its kind, and why nothing changed.
+        kind: String,
+    },
+    /// The packet was assembled.
+    Prepared {
+        /// Its size.
+        bytes: u64,
+        /// Documents in it.
+        attachments: u32,
+        /// Placeholders among them.
+        placeholders: u32,
+        /// What became of each entry.
+        completeness: Completeness,
+        /// Whether it is signed.
+        signed: bool,
+    },
+    /// The packet could not be assembled.
+    Unprepared {
+        /// Why.
+        fault: PrepareFault,
+    },
+    /// An attempt began.
+    Attempt {
+        /// Counted from 1.
+        number: u32,
+    },
+    /// The service stopped while an attempt was under way.
+    InDoubt {
+        /// Counted from 1.
+        number: u32,
+    },
+    /// An attempt was answered.
+    Answer {
+        /// The attempt.
+        number: u32,
+        /// What the answer means.
+        verdict: Verdict,
+        /// How long the exchange took, in milliseconds.
+        took_ms: u64,
+    },
+    /// The party answered by a message of its own.
+    LateSignal {
+        /// What it means.
+        verdict: Verdict,
+    },
+    /// It waits.
+    Waiting {
+        /// Until when.
+        until: Timestamp,
+        /// Why.
+        why: Delay,
+    },
+    /// The packet got a new timestamp.
+    Restamped {
+        /// Until when it may go out.
+        expires_at: Timestamp,
+        /// Whether it got a new MessageId too.
+        fresh_identity: bool,
+    },
+    /// The practice answered.
+    Acknowledgement {
+        /// Whether it filed the record.
+        positive: bool,
+        /// The response code as sent.
+        code: Option<String>,
+        /// Whether it changed anything.
+        counts: bool,
+    },
+    /// An extract arrived.
+    Arrived {
+        /// Its size.
+        bytes: u64,
+        /// Documents in it.
+        attachments: u32,
+        /// Whether its signature was verified.
+        signed: bool,
+    },
+    /// A received record was put where the clinical system takes it from.
+    Filed,
+    /// Waits for a person.
+    Held {
+        /// Why.
+        #[serde(flatten)]
+        hold: Hold,
+    },
+    /// Not delivered a day after the first attempt: reported.
+    Undelivered,
+    /// Not answered eight days after it was sent: reported (S124).
+    Overdue,
+    /// It ended.
+    Ended {
+        /// How.
+        #[serde(flatten)]
+        ending: Ending,
+    },
+    /// It stopped listening for late answers.
+    Closed,
+    /// An operator acted.
+    Act {
+        /// What, why and who.
+        #[serde(flatten)]
+        act: Act,
+    },
+}
+
+impl What {
+    /// One line for an operator.
+    pub fn words(&self) -> String {
+        match self {
+            Self::Event { kind, seq } => format!("custody event: {kind} (number {seq} of the stay)"),
+            Self::Noted { kind } => format!("noted: {kind}"),
+            Self::Prepared { bytes, attachments, placeholders, completeness: c, signed } => format!(
+                "packet assembled: {bytes} bytes, {attachments} documents ({placeholders} placeholders), {}; entries: {} mapped, {} merged, {} degraded, {} not sent",
+                if *signed { "signed" } else { "unsigned" },
+                c.mapped,
+                c.merged,
+                c.degraded,
+                c.not_sent
+            ),
+            Self::Unprepared { fault } => format!("packet not assembled: {}", fault.words()),
+            Self::Attempt { number } => format!("attempt {number} begins"),
+            Self::InDoubt { number } => {
+                format!("attempt {number} in doubt: the service stopped while it was under way")
+            }
+            Self::Answer { number, verdict, took_ms } => {
+                format!("attempt {number} answered after {took_ms} ms: {}", verdict.words())
+            }
+            Self::LateSignal { verdict } => format!("answered by a message of its own: {}", verdict.words()),
+            Self::Waiting { until, why } => format!("waits until {until}: {}", why.words()),
+            Self::Restamped { expires_at, fresh_identity } => format!(
+                "same record in a new envelope, valid until {expires_at}{}",
+                if *fresh_identity { ", with a new message id" } else { "" }
+            ),
+            Self::Acknowledgement { positive, code, counts } => {
+                let answer = match (positive, code) {
+                    (true, _) => "the practice filed the record".to_owned(),
+                    (false, Some(code)) => format!("the practice answered code {code}"),
+                    (false, None) => "the practice refused without a code".to_owned(),
+                };
+                if *counts { answer } else { format!("{answer}; this changes nothing") }
+            }
+            Self::Arrived { bytes, attachments, signed } => format!(
+                "extract arrived: {bytes} bytes, {attachments} documents, {}",
+                if *signed { "signature verified" } else { "unsigned as agreed" }
+            ),
+            Self::Filed => "filed for the clinical system".to_owned(),
+            Self::Held { hold } => format!("waits for a person: {}", hold.words()),
+            Self::Undelivered => "not delivered within a day; reported".to_owned(),
+            Self::Overdue => "no answer within eight days; reported".to_owned(),
+            Self::Ended { ending } => format!("ended: {}", ending.words()),
+            Self::Closed => "stopped listening for late answers".to_owned(),
+            Self::Act { act } => {
+                let verb = match act.verb {
+                    Verb::Retry => "retry",
+                    Verb::Cancel => "cancel",
+                };
+                format!("operator (uid {}): {verb}: {}", act.uid, act.reason)
+            }
+        }
+    }
+}

@@ -1,0 +1,297 @@
+//! What a transfer is and how it changes. Pure: [`Transfer::step`] takes an event and the time, and returns the next
+//! state with what should be done, recorded and published. No clock, no randomness, no IO.
+//!
+//! Reading order: `custody` and `event` (what can happen), `release` and `received` (how each kind of transfer takes
+//! it), `delivery` and `dispatch` (a message on its way), `retry`, `breaker`, `verdict`, `response_code`, `reason`,
+//! `journal`, `effect`, `outcome`.
+
+pub mod breaker;
+pub mod custody;
+pub mod delivery;
+pub mod dispatch;
+pub mod effect;
+pub mod event;
+pub mod journal;
+pub mod outcome;
+pub mod reason;
+mod received;
+mod release;
+pub mod response_code;
+pub mod retry;
+pub mod verdict;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{ConversationId, MessageId, OdsCode, Timestamp, TransferId};
+use crate::transfer::custody::{CustodyEvent, CustodyKind};
+use crate::transfer::effect::Effect;
+use crate::transfer::event::Event;
+use crate::transfer::journal::What;
+use crate::transfer::outcome::{Outcome, OutcomeId, OutcomeKind};
+pub use crate::transfer::received::{Received, ReceivedState};
+pub use crate::transfer::release::{Release, ReleaseState};
+
+/// One patient, one registration, one direction.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transfer {
+    /// What operators, logs and outcomes call it.
+    pub id: TransferId,
+    /// All its messages carry it (S240).
+    pub conversation: ConversationId,
+    /// When it began.
+    pub opened_at: Timestamp,
+    /// When it last changed.
+    pub changed_at: Timestamp,
+    /// How many lines its timeline has.
+    pub entries: u32,
+    /// How many outcomes were published of it.
+    pub outcomes: u32,
+    /// Which kind it is, and where it stands.
+    pub case: Case,
+}
+
+/// The kinds of transfer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "case")]
+pub enum Case {
+    /// A person leaves custody; we send.
+    Release(Box<Release>),
+    /// A record came to us.
+    Received(Box<Received>),
+    /// A custody event whose behaviour comes later: kept, shown, never dropped.
+    Noted(Box<CustodyEvent>),
+}
+
+/// What follows from an event.
+#[derive(Debug, Clone)]
+pub struct Step {
+    /// The transfer as it is now.
+    pub next: Transfer,
+    /// What to do outside; only ever after [`Event::Due`].
+    pub effect: Option<Effect>,
+    /// What the timeline gains.
+    pub entries: Vec<What>,
+    /// What the custody system is told.
+    pub outcomes: Vec<Outcome>,
+}
+
+/// The event does not belong to the state; nothing changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{event} does not apply while the transfer is {state}")]
+pub struct Illegal {
+    /// The event, in one word.
+    pub event: &'static str,
+    /// The state's label.
+    pub state: &'static str,
+}
+
+/// Who a transfer waits for when it is due: deliveries of one party never wait behind another's.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Lane {
+    /// Work of our own: records, filing, housekeeping.
+    House,
+    /// Sending to that party.
+    Party(OdsCode),
+}
+
+impl Transfer {
+    /// The identity a custody event's transfer has: a release and its later events share that of their stay, so that a
+    /// redelivered or repeated event finds it; every other event stands for itself.
+    pub fn id_for(event: &CustodyEvent) -> TransferId {
+        match &event.kind {
+            CustodyKind::Release(_) => {
+                TransferId::derived(&["release", event.source.as_str(), event.stay.reveal()])
+            }
+            CustodyKind::Reception(_)
+            | CustodyKind::Move(_)
+            | CustodyKind::RegistrationDecision(_)
+            | CustodyKind::Correction(_)
+            | CustodyKind::Death(_) => TransferId::derived(&["noted", &event.event_id.to_string()]),
+        }
+    }
+
+    /// The identity of the transfer that an extract of `conversation` from `from` belongs to.
+    pub fn id_for_arrival(from: &OdsCode, conversation: ConversationId) -> TransferId {
+        TransferId::derived(&["received", from.as_str(), &conversation.to_string()])
+    }
+
+    /// Opens a transfer with its first event.
+    pub fn open(id: TransferId, event: &Event, now: Timestamp) -> Result<Step, Illegal> {
+        let illegal = |name| Illegal { event: name, state: "not open" };
+        match event {
+            Event::Custody(custody) => {
+                let conversation = ConversationId::derived(&["conversation", &id.to_string()]);
+                let release = matches!(custody.kind, CustodyKind::Release(_));
+                let case = if release {
+                    Case::Release(Box::new(Release::new((**custody).clone(), now)))
+                } else {
+                    Case::Noted(custody.clone())
+                };
+                let mut step = Step::new(Self::fresh(id, conversation, case, now));
+                step.note_event(custody);
+                if release {
+                    release::gate(&mut step, now);
+                } else {
+                    step.publish_noted(custody, now);
+                }
+                Ok(step)
+            }
+            Event::Arrived(arrival) => {
+                let case = Case::Received(Box::new(Received::new((**arrival).clone(), now)));
+                let mut step = Step::new(Self::fresh(id, arrival.conversation, case, now));
+                step.entries.push(What::Arrived {
+                    bytes: arrival.bytes,
+                    attachments: arrival.attachments,
+                    signed: arrival.signed,
+                });
+                Ok(step)
+            }
+            other => Err(illegal(other.name())),
+        }
+    }
+
+    fn fresh(id: TransferId, conversation: ConversationId, case: Case, now: Timestamp) -> Self {
+        Self { id, conversation, opened_at: now, changed_at: now, entries: 0, outcomes: 0, case }
+    }
+
+    /// Takes an event: the next state and what follows, or why the event does not apply.
+    pub fn step(&self, event: &Event, now: Timestamp) -> Result<Step, Illegal> {
+        let mut step = Step::new(self.clone());
+        step.next.changed_at = now;
+        match &self.case {
+            Case::Release(_) => release::step(&mut step, event, now)?,
+            Case::Received(_) => received::step(&mut step, event, now)?,
+            Case::Noted(_) => return Err(self.illegal(event)),
+        }
+        Ok(step)
+    }
+
+    /// When it must be looked at; none when it waits for a person or has closed.
+    pub fn deadline(&self) -> Option<Timestamp> {
+        match &self.case {
+            Case::Release(release) => release.deadline(),
+            Case::Received(received) => received.deadline(),
+            Case::Noted(_) => None,
+        }
+    }
+
+    /// In which lane it waits.
+    pub fn lane(&self) -> Lane {
+        match &self.case {
+            Case::Release(release) => release.lane(),
+            Case::Received(received) => received.lane(),
+            Case::Noted(_) => Lane::House,
+        }
+    }
+
+    /// The state in one word, for lists and metrics.
+    pub fn label(&self) -> &'static str {
+        match &self.case {
+            Case::Release(release) => release.state.label(),
+            Case::Received(received) => received.state.label(),
+            Case::Noted(_) => "noted",
+        }
+    }
+
+    /// Whether it waits for a person.
+    pub fn waits_for_person(&self) -> bool {
+        matches!(self.label(), "held")
+    }
+
+    /// Whether it has ended. It may still listen for late answers.
+    pub fn has_ended(&self) -> bool {
+        matches!(
+            self.label(),
+            "integrated" | "suppressed" | "not-integrated" | "unanswered" | "cancelled" | "filed"
+        )
+    }
+
+    /// The MessageIds under which the other side may refer to us.
+    pub fn message_ids(&self) -> Vec<MessageId> {
+        match &self.case {
+            Case::Release(release) => release.message_ids.clone(),
+            Case::Received(received) => {
+                received.delivery().map(|d| d.dispatch.message_id.clone()).into_iter().collect()
+            }
+            Case::Noted(_) => Vec::new(),
+        }
+    }
+
+    fn illegal(&self, event: &Event) -> Illegal {
+        Illegal { event: event.name(), state: self.label() }
+    }
+}
+
+impl Event {
+    /// The event in one word.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Custody(_) => "a custody event",
+            Self::Due => "a deadline",
+            Self::Prepared(_) => "a prepared packet",
+            Self::Unprepared(_) => "a failed preparation",
+            Self::Restamped(_) => "a new envelope",
+            Self::NotRestamped(_) => "a failed new envelope",
+            Self::Answered(_) => "an answer",
+            Self::LateSignal(_) => "a late signal",
+            Self::Acknowledged(_) => "an acknowledgement",
+            Self::Arrived(_) => "an extract",
+            Self::Filed(_) => "a filing",
+            Self::NotFiled(_) => "a failed filing",
+            Self::Act(_) => "an operator's act",
+        }
+    }
+}
+
+impl Step {
+    fn new(next: Transfer) -> Self {
+        Self { next, effect: None, entries: Vec::new(), outcomes: Vec::new() }
+    }
+
+    fn note_event(&mut self, event: &CustodyEvent) {
+        self.entries.push(What::Event { kind: event.kind.name().to_owned(), seq: event.seq });
+    }
+
+    fn publish_noted(&mut self, event: &CustodyEvent, now: Timestamp) {
+        self.entries.push(What::Noted { kind: event.kind.name().to_owned() });
+        self.publish(OutcomeKind::Noted, None, "the event is kept; nothing follows from it yet", now);
+    }
+
+    /// Tells the custody system, naming what it knows: its event, stay and patient reference.
+    fn publish(&mut self, kind: OutcomeKind, reason: Option<&str>, detail: &str, now: Timestamp) {
+        let next = &mut self.next;
+        let number = next.outcomes.to_string();
+        next.outcomes += 1;
+        let (order, practice, attempts, completeness) = match &next.case {
+            Case::Release(release) => (
+                Some(&release.order),
+                release.destination().cloned(),
+                release.delivery().map_or(0, |d| d.dispatch.attempts),
+                release.completeness,
+            ),
+            Case::Received(received) => (None, Some(received.arrival.from.clone()), 0, None),
+            Case::Noted(event) => (Some(&**event), None, 0, None),
+        };
+        let response_code = match &next.case {
+            Case::Release(release) => release.response_code().map(str::to_owned),
+            Case::Received(_) | Case::Noted(_) => None,
+        };
+        self.outcomes.push(Outcome {
+            outcome_id: OutcomeId::derived(&["outcome", &next.id.to_string(), &number]),
+            kind,
+            transfer: Some(next.id),
+            event_id: order.map(|o| o.event_id),
+            source: order.map(|o| o.source.clone()),
+            stay: order.map(|o| o.stay.clone()),
+            patient_ref: order.map(|o| o.patient_ref.clone()),
+            establishment: order.map(|o| o.establishment.clone()),
+            practice,
+            at: now,
+            reason: reason.map(str::to_owned),
+            detail: detail.to_owned(),
+            response_code,
+            completeness,
+            attempts,
+        });
+    }
+}

@@ -1,0 +1,319 @@
+//! Every reason for which a transfer waits, is held or has ended: closed lists, each with the words an operator reads.
+//!
+//! Answers of a party have lists of their own: `verdict` for the transport, `response_code` for the practice.
+
+use serde::{Deserialize, Serialize};
+
+use crate::transfer::verdict::{Refused, TryAgain};
+
+/// Why a packet could not be prepared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PrepareFault {
+    /// No record under the name the event gave.
+    RecordMissing,
+    /// The record could not be read: permissions, disk, time.
+    RecordUnreadable,
+    /// Not JSON, or not a Bundle.
+    RecordMalformed,
+    /// Larger than the settings allow.
+    RecordTooLarge,
+    /// The record's name is not one a file may have.
+    RecordNameUnsafe,
+    /// The record has no patient.
+    RecordWithoutPatient,
+    /// The record's NHS number is not the event's (hazard H1).
+    RecordOfAnotherPatient,
+    /// An entry is labelled and the interaction cannot carry labels (hazard H10).
+    LabelCannotTravel,
+    /// The mapping contradicted itself; nothing is sent.
+    ExtractInvalid,
+    /// More than one message can carry.
+    TooLargeForOneMessage,
+    /// The directory does not know the destination.
+    DestinationUnknown,
+    /// The destination may not take part, or no longer does.
+    DestinationClosed,
+    /// The destination takes releases only when it asks for them.
+    DestinationTakesNoPush,
+    /// No key to sign with, or the key and certificate do not fit.
+    SigningUnavailable,
+    /// The packet could not be put on disk.
+    StorageFailed,
+}
+
+/// Whether time can mend a fault, or only a person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Remedy {
+    /// Asked again on the ladder.
+    Time,
+    /// Waits for a person.
+    Person,
+}
+
+impl PrepareFault {
+    /// What can mend it.
+    pub fn remedy(self) -> Remedy {
+        match self {
+            Self::RecordMissing
+            | Self::RecordUnreadable
+            | Self::RecordMalformed
+            | Self::RecordTooLarge
+            | Self::RecordWithoutPatient
+            | Self::DestinationUnknown
+            | Self::SigningUnavailable
+            | Self::StorageFailed => Remedy::Time,
+            Self::RecordNameUnsafe
+            | Self::RecordOfAnotherPatient
+            | Self::LabelCannotTravel
+            | Self::ExtractInvalid
+            | Self::TooLargeForOneMessage
+            | Self::DestinationClosed
+            | Self::DestinationTakesNoPush => Remedy::Person,
+        }
+    }
+
+    /// What happened and what to do, for an operator.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::RecordMissing => {
+                "the custody record is not there yet; check that the clinical system has written it"
+            }
+            Self::RecordUnreadable => "the custody record could not be read; check permissions and the disk",
+            Self::RecordMalformed => {
+                "the custody record is not a FHIR Bundle; have the clinical system write it again"
+            }
+            Self::RecordTooLarge => {
+                "the custody record is larger than the settings allow; see [records] in the settings"
+            }
+            Self::RecordNameUnsafe => {
+                "the record's name holds characters a file name may not have; correct the event"
+            }
+            Self::RecordWithoutPatient => {
+                "the custody record has no patient; have the clinical system write it again"
+            }
+            Self::RecordOfAnotherPatient => {
+                "the record's NHS number is not the one of the release; treat as an identity incident"
+            }
+            Self::LabelCannotTravel => {
+                "the record holds entries hidden from the patient, which this message cannot label"
+            }
+            Self::ExtractInvalid => {
+                "the extract failed our own checks and was not sent; report it to the supplier"
+            }
+            Self::TooLargeForOneMessage => "the record does not fit one message; send it by other means",
+            Self::DestinationUnknown => "the directory does not know the destination; correct the directory",
+            Self::DestinationClosed => "the destination does not take part; find the patient's practice",
+            Self::DestinationTakesNoPush => {
+                "the destination takes records only when it asks; wait for its request"
+            }
+            Self::SigningUnavailable => "the signing key cannot be used; check [signing] in the settings",
+            Self::StorageFailed => "the packet could not be put on disk; check free space and permissions",
+        }
+    }
+}
+
+/// Why a live transfer waits for a moment in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "waits-for", content = "because")]
+pub enum Delay {
+    /// The packet could not be prepared yet.
+    Preparation(PrepareFault),
+    /// The last attempt to deliver failed.
+    Delivery(TryAgain),
+    /// The process stopped while an attempt was under way; nobody knows whether it arrived.
+    InDoubt,
+    /// The received record could not be put where the clinical system takes it from.
+    Filing(FilingFault),
+    /// An operator asked for another attempt now.
+    Operator,
+}
+
+impl Delay {
+    /// For an operator.
+    pub fn words(self) -> String {
+        match self {
+            Self::Preparation(fault) => fault.words().to_owned(),
+            Self::Delivery(why) => why.words().to_owned(),
+            Self::InDoubt => {
+                "the service stopped while an attempt was under way; the same packet goes again, which the practice can tell"
+                    .to_owned()
+            }
+            Self::Filing(fault) => fault.words().to_owned(),
+            Self::Operator => "an operator asked for another attempt".to_owned(),
+        }
+    }
+}
+
+/// Why a received record could not be filed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FilingFault {
+    /// The folder could not be written.
+    FolderUnwritable,
+    /// The sealed packet could not be read back.
+    PacketUnreadable,
+    /// The acknowledgement could not be made or kept.
+    AcknowledgementUnmade,
+    /// The directory does not know the sender any more.
+    SenderUnknown,
+}
+
+impl FilingFault {
+    /// For an operator.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::FolderUnwritable => {
+                "the folder of received records cannot be written; check free space and permissions"
+            }
+            Self::PacketUnreadable => {
+                "the sealed packet could not be read back; check the disk and the vault key"
+            }
+            Self::AcknowledgementUnmade => {
+                "the acknowledgement could not be made; check [signing] in the settings"
+            }
+            Self::SenderUnknown => "the directory no longer knows the sender; correct the directory",
+        }
+    }
+}
+
+/// Why a transfer waits for a person or for another event, not for time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "held", content = "because")]
+pub enum Hold {
+    /// No NHS number came with the event.
+    NoNumber,
+    /// The number is not verified: only a verified one may start a transfer (custody reference §3.2).
+    NumberUnverified,
+    /// Nobody said whether the person's whereabouts are sensitive, and no PDS facts came.
+    SensitivityUnknown,
+    /// PDS says that the person has died.
+    Deceased,
+    /// Removal abroad or hospital: no community practice follows.
+    NobodyToPushTo,
+    /// The event names no destination.
+    NoDestination,
+    /// Only the patient named the destination.
+    DestinationUnconfirmed,
+    /// The destination answered that it never asked (code 09): it waits for a request.
+    NotRequested,
+    /// A later event of the same stay names another person (hazard H24).
+    IdentityDiffers,
+    /// Only a person can mend the preparation.
+    Preparation(PrepareFault),
+    /// The transport refused the message for good.
+    TransportRefused(Refused),
+    /// The transport refused our acknowledgement for good.
+    AcknowledgementRefused(Refused),
+}
+
+impl Hold {
+    /// The reason in one word, for machines.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::NoNumber => "no_number",
+            Self::NumberUnverified => "number_unverified",
+            Self::SensitivityUnknown => "sensitivity_unknown",
+            Self::Deceased => "deceased",
+            Self::NobodyToPushTo => "nobody_to_push_to",
+            Self::NoDestination => "no_destination",
+            Self::DestinationUnconfirmed => "destination_unconfirmed",
+            Self::NotRequested => "not_requested",
+            Self::IdentityDiffers => "identity_differs",
+            Self::Preparation(_) => "preparation",
+            Self::TransportRefused(_) => "transport_refused",
+            Self::AcknowledgementRefused(_) => "acknowledgement_refused",
+        }
+    }
+
+    /// What is wrong and what to do, for an operator.
+    pub fn words(self) -> String {
+        let words = match self {
+            Self::NoNumber => "no NHS number came with the event; send it again once the person is traced",
+            Self::NumberUnverified => {
+                "the NHS number is not verified; send the event again once PDS confirms it"
+            }
+            Self::SensitivityUnknown => {
+                "nobody said whether the record is sensitive; send the event with PDS facts"
+            }
+            Self::Deceased => "PDS says the person has died; a named person decides what is sent",
+            Self::NobodyToPushTo => {
+                "no community practice follows this kind of release; the record is kept ready"
+            }
+            Self::NoDestination => {
+                "the event names no practice; send it again with a destination, or wait for a request"
+            }
+            Self::DestinationUnconfirmed => {
+                "only the patient named the practice; confirm it and send the event again"
+            }
+            Self::NotRequested => {
+                "the practice did not ask for this record; ask it to register the patient and request it"
+            }
+            Self::IdentityDiffers => {
+                "a later event of this stay names another person; treat as an identity incident"
+            }
+            Self::Preparation(fault) => fault.words(),
+            Self::TransportRefused(why) => {
+                return format!("the practice's system refused the message: {}", why.words());
+            }
+            Self::AcknowledgementRefused(why) => {
+                return format!("the sender's system refused our acknowledgement: {}", why.words());
+            }
+        };
+        words.to_owned()
+    }
+}
+
+/// How a transfer ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "ended")]
+pub enum Ending {
+    /// The practice filed the record (AA).
+    Integrated {
+        /// Whether it came after we had reported failure (UC1 1.9.3).
+        late: bool,
+    },
+    /// The practice kept its own record and stored ours (code 15).
+    Suppressed,
+    /// The practice refused the record; a later acceptance is still honoured.
+    NotIntegrated {
+        /// The response code as sent, or `unknown`.
+        code: String,
+    },
+    /// Twelve weeks without an answer.
+    NeverAnswered,
+    /// Twelve weeks without a delivery.
+    NeverDelivered,
+    /// Twelve weeks without a record to send.
+    NeverPrepared,
+    /// Planned, but nobody confirmed it.
+    NeverConfirmed,
+    /// An operator or an event cancelled it.
+    Cancelled,
+    /// The record is sensitive: nothing may leave.
+    Sensitive,
+    /// A received record was filed and, where policy says so, acknowledged.
+    Filed,
+}
+
+impl Ending {
+    /// For an operator.
+    pub fn words(&self) -> String {
+        let words = match self {
+            Self::Integrated { late: false } => "the practice filed the record",
+            Self::Integrated { late: true } => "the practice filed the record after failure was reported",
+            Self::Suppressed => "the practice kept its own record and stored ours beside it",
+            Self::NotIntegrated { code } => {
+                return format!("the practice did not file the record (code {code})");
+            }
+            Self::NeverAnswered => "twelve weeks passed without an answer",
+            Self::NeverDelivered => "twelve weeks passed without a delivery",
+            Self::NeverPrepared => "twelve weeks passed without a record to send",
+            Self::NeverConfirmed => "the planned release was never confirmed",
+            Self::Cancelled => "it was cancelled",
+            Self::Sensitive => "the record is sensitive and must not leave",
+            Self::Filed => "the record was received and filed",
+        };
+        words.to_owned()
+    }
+}
