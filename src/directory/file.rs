@@ -12,6 +12,7 @@ use toml::Spanned;
 use super::party::*;
 use super::{Directory, Endpoint, Fingerprint};
 use crate::model::{Asid, CpaId, OdsCode, PartyKey, Timestamp};
+use crate::transfer::retry::Repeat;
 
 mod duration;
 mod trust;
@@ -324,7 +325,7 @@ impl Entry {
         let delivery = self.delivery.unwrap_or(Delivery::OnRequest);
         let repeat = self.repeat.unwrap_or(match delivery {
             Delivery::Push => Repeat::UntilAcknowledged,
-            Delivery::OnRequest => Repeat::Contract,
+            Delivery::OnRequest => Repeat::Never,
         });
         let signing = self.signing.unwrap_or_default();
         let leniency = signing.leniency();
