@@ -1,6 +1,8 @@
 //! The HTTPS endpoint other parties post to: arrivals are read whole, checked, made durable through the engine's
 //! front, and only then answered.
 
+pub mod answer;
+pub mod judge;
 mod server;
 
 pub use server::{Caller, Desk, HttpAnswer, Inbox, InboxLimits, Posted};
