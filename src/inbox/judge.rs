@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use super::answer::AckAsked;
-use crate::directory::{Directory, Party, Peer, Profile};
+use crate::directory::{Directory, Party, Peer};
 use crate::model::{MessageId, PartyKey, Timestamp};
 use crate::packet::signature::SignatureFault;
 use crate::packet::signature::verify::Verified;
@@ -128,12 +128,21 @@ pub fn speaker<'d>(
     Ok((party, peer))
 }
 
+/// Whether a message must say until when it lives (wire reference §3.2, †).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Life {
+    /// It must.
+    Required,
+    /// It may.
+    Optional,
+}
+
 /// What is said: to one of ours, under a contract of ours, an action we speak, in time. `actions` are those we speak.
 pub fn addressed<'d>(
     heading: &Heading,
     directory: &'d Directory,
     actions: &[&str],
-    profile: Profile,
+    life: Life,
     now: Timestamp,
 ) -> Result<&'d Party, Objection> {
     let served =
@@ -145,11 +154,10 @@ pub fn addressed<'d>(
     if !actions.contains(&heading.action.as_str()) {
         return Err(Objection::UnknownAction);
     }
-    match (heading.time_to_live, profile) {
+    match (heading.time_to_live, life) {
         (Some(until), _) if until.plus(SKEW) < now => Err(Objection::Expired),
-        // A signed message without one could be replayed for ever (wire reference §3.2, †).
-        (None, Profile::Signed) => Err(Objection::Expired),
-        (Some(_), _) | (None, Profile::Spine) => Ok(us),
+        (None, Life::Required) => Err(Objection::Expired),
+        (Some(_), _) | (None, Life::Optional) => Ok(us),
     }
 }
 
@@ -200,8 +208,8 @@ valid_until = "2027-01-01T00:00:00Z"
         }
     }
 
-    fn judged(heading: &Heading, profile: Profile) -> Result<(), Objection> {
-        addressed(heading, &directory(), &["MCCI_IN010000UK13"], profile, now()).map(drop)
+    fn judged(heading: &Heading, life: Life) -> Result<(), Objection> {
+        addressed(heading, &directory(), &["MCCI_IN010000UK13"], life, now()).map(drop)
     }
 
     #[test]
@@ -226,15 +234,15 @@ valid_until = "2027-01-01T00:00:00Z"
 
     #[test]
     fn wrong_party_contract_and_action_are_told_apart() {
-        assert_eq!(judged(&heading(), Profile::Spine), Ok(()));
+        assert_eq!(judged(&heading(), Life::Optional), Ok(()));
         let wrong = Heading { to: vec![PartyKey::parse("B85002-0001").unwrap()], ..heading() };
-        assert_eq!(judged(&wrong, Profile::Spine), Err(Objection::NotOurs));
+        assert_eq!(judged(&wrong, Life::Optional), Err(Objection::NotOurs));
         let several = Heading { to: [wrong.to, heading().to].concat(), ..heading() };
-        assert_eq!(judged(&several, Profile::Spine), Ok(()), "one of several must be ours (wire §3.2)");
+        assert_eq!(judged(&several, Life::Optional), Ok(()), "one of several must be ours (wire §3.2)");
         let wrong = Heading { cpa_id: "S0001A0002".to_owned(), ..heading() };
-        assert_eq!(judged(&wrong, Profile::Spine), Err(Objection::UnknownContract), "theirs is not ours");
+        assert_eq!(judged(&wrong, Life::Optional), Err(Objection::UnknownContract), "theirs is not ours");
         let wrong = Heading { action: "RCMR_IN030000UK08".to_owned(), ..heading() };
-        assert_eq!(judged(&wrong, Profile::Spine), Err(Objection::UnknownAction));
+        assert_eq!(judged(&wrong, Life::Optional), Err(Objection::UnknownAction));
         assert!(Objection::NotOurs.code().1.starts_with("501314:"), "wire §1.4");
         assert!(Objection::UnknownContract.code().1.starts_with("501319:"), "wire §1.4");
     }
@@ -246,11 +254,11 @@ valid_until = "2027-01-01T00:00:00Z"
             ..heading()
         };
         for alive in [1, 0, -119, -120] {
-            assert_eq!(judged(&at(alive), Profile::Spine), Ok(()), "{alive} s (wire §5.4)");
+            assert_eq!(judged(&at(alive), Life::Optional), Ok(()), "{alive} s (wire §5.4)");
         }
-        assert_eq!(judged(&at(-121), Profile::Spine), Err(Objection::Expired));
-        assert_eq!(judged(&heading(), Profile::Spine), Ok(()), "optional there");
-        assert_eq!(judged(&heading(), Profile::Signed), Err(Objection::Expired), "required here");
+        assert_eq!(judged(&at(-121), Life::Optional), Err(Objection::Expired));
+        assert_eq!(judged(&heading(), Life::Optional), Ok(()), "optional there");
+        assert_eq!(judged(&heading(), Life::Required), Err(Objection::Expired), "required here");
     }
 
     #[test]

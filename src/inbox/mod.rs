@@ -3,6 +3,10 @@
 
 pub mod answer;
 pub mod judge;
+mod reception;
 mod server;
+mod signals;
 
+pub use reception::{CannotSign, ErrorText, OwnSignal, Packets, Reception, Told, Unreadable};
 pub use server::{Caller, Desk, HttpAnswer, Inbox, InboxLimits, Posted};
+pub use signals::post_signals;
