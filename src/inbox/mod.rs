@@ -3,10 +3,12 @@
 
 pub mod answer;
 pub mod judge;
+mod packets;
 mod reception;
 mod server;
 mod signals;
 
-pub use reception::{CannotSign, ErrorText, OwnSignal, Packets, Reception, Told, Unreadable};
+pub use packets::{CannotSign, ErrorText, Packets, Told, Unreadable};
+pub use reception::{OwnSignal, Reception};
 pub use server::{Caller, Desk, HttpAnswer, Inbox, InboxLimits, Posted};
 pub use signals::post_signals;

@@ -142,7 +142,7 @@ struct World {
     store: Store,
     engine: engine::Handle,
     signals: Option<mpsc::Receiver<OwnSignal>>,
-    _orders: mpsc::UnboundedReceiver<throughcare::transfer::effect::Order>,
+    orders: Option<mpsc::UnboundedReceiver<throughcare::transfer::effect::Order>>,
     _folder: TempDir,
 }
 
@@ -179,7 +179,7 @@ async fn world(more: &str) -> World {
         store,
         engine,
         signals: Some(signals),
-        _orders: orders,
+        orders: Some(orders),
         _folder: folder,
     }
 }
@@ -324,6 +324,22 @@ async fn an_acknowledgement_that_goes_its_own_way_is_posted_to_the_partys_route_
         }
     };
     assert!(tokio::time::timeout(PATIENCE, arrived).await.is_ok(), "it is posted");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_stored_is_answered_503_and_never_2xx() {
+    let mut world = world("").await;
+    // Nobody takes its orders any more: the engine stops at the first one it gives.
+    world.orders = None;
+    assert_eq!(world.post(GOOD).await.0, 200, "this one was durable before the engine stopped");
+    let stopped = async {
+        while world.post(&GOOD.replace("id=M1", "id=M2")).await.0 == 200 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, stopped).await.expect("the engine is gone");
+    assert_eq!(world.post(&GOOD.replace("id=M1", "id=M3")).await, (503, String::new()), "wire §1.4");
+    assert!(world.row("M3").is_none());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
