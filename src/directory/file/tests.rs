@@ -1,3 +1,5 @@
+//! The directory file: the good one read back, and every way to spoil it with the words of its error.
+
 use std::path::Path;
 use std::time::Duration;
 
