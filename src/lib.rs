@@ -2,7 +2,13 @@
 
 pub mod clock;
 pub mod config;
-pub mod control;
+pub mod directory;
+pub mod engine;
+pub mod inbox;
 pub mod model;
+pub mod packet;
+pub mod records;
+pub mod store;
 pub mod telemetry;
 pub mod transfer;
+pub mod transport;

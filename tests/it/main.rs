@@ -1,7 +1,14 @@
 //! Everything that needs the crate from outside, a process, a socket or a real tool.
 #![allow(clippy::unwrap_used, reason = "a test stops at its first surprise")]
 
+mod canonical;
+<<<<<<< HEAD
 mod config;
 mod json_schema;
 mod service;
+=======
+mod network;
+>>>>>>> net
+mod signatures;
 mod tidy;
+mod tools;

@@ -1,0 +1,8 @@
+//! What travels between practices: XML read strictly, made canonical, signed and verified.
+//!
+//! Pure: bytes in, bytes or a reasoned refusal out. No clock, no files, no sockets.
+
+pub mod canonical;
+pub mod fingerprint;
+pub mod signature;
+pub mod xml;

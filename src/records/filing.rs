@@ -1,0 +1,273 @@
+//! Files a received record for the clinical system: one folder a transfer, whole or not there at all.
+//!
+//! `<dir>/<TransferId>/` holds `extract.xml`, the attachments as `001.pdf`, `002.txt`, …, and `filed.json`, which
+//! says what each is. Nothing of the patient is in a file's name. Reading and showing it is the clinical system's.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::sniff::FileType;
+use crate::directory::Fingerprint;
+use crate::model::{ConversationId, OdsCode, Timestamp, TransferId};
+
+/// More files than the largest record known nationally has attachments (2,658; custody reference §11).
+const MOST_ATTACHMENTS: usize = 10_000;
+
+/// A whole received record.
+pub struct ReceivedRecord<'a> {
+    /// Whose transfer it is.
+    pub transfer: TransferId,
+    /// Its conversation.
+    pub conversation: ConversationId,
+    /// The organisation it came from.
+    pub from: OdsCode,
+    /// The establishment it is for.
+    pub to: OdsCode,
+    /// When its last part arrived.
+    pub received_at: Timestamp,
+    /// The extract, XML.
+    pub extract: &'a mut dyn Read,
+    /// Its attachments, in the order of the manifest.
+    pub attachments: Vec<ReceivedAttachment<'a>>,
+}
+
+/// One attachment of a received record.
+pub struct ReceivedAttachment<'a> {
+    /// The identifier by which the extract refers to it.
+    pub id: String,
+    /// Its name as the sender gave it: written inside `filed.json` only.
+    pub filename: String,
+    /// Its true type.
+    pub content_type: String,
+    /// Its decoded content.
+    pub content: &'a mut dyn Read,
+}
+
+/// Where a record was filed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Filed {
+    /// Now.
+    New(PathBuf),
+    /// Before, with the same content: nothing was changed.
+    Already(PathBuf),
+}
+
+/// Why a record was not filed.
+#[derive(Debug, thiserror::Error)]
+pub enum FilingFault {
+    /// The disk is full: worth another try once there is room.
+    #[error("filing {transfer}: no room on the disk")]
+    NoRoom {
+        /// Which transfer.
+        transfer: TransferId,
+    },
+    /// The system refused something.
+    #[error("filing {transfer}: {doing}")]
+    Io {
+        /// Which transfer.
+        transfer: TransferId,
+        /// What was being done.
+        doing: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Something else is filed under this transfer: never overwritten.
+    #[error("filing {transfer}: another record is filed under it already")]
+    Conflict {
+        /// Which transfer.
+        transfer: TransferId,
+    },
+    /// More attachments than a record can have.
+    #[error("filing {transfer}: {count} attachments, {MOST_ATTACHMENTS} is the limit")]
+    TooMany {
+        /// Which transfer.
+        transfer: TransferId,
+        /// How many.
+        count: usize,
+    },
+}
+
+impl FilingFault {
+    /// Whether the same filing may succeed later without a person deciding something.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::NoRoom { .. } | Self::Io { .. } => true,
+            Self::Conflict { .. } | Self::TooMany { .. } => false,
+        }
+    }
+}
+
+/// The folder the clinical system takes received records from.
+#[derive(Debug, Clone)]
+pub struct FilingFolder {
+    folder: PathBuf,
+}
+
+/// `filed.json`.
+#[derive(Serialize, Deserialize)]
+struct FiledAs {
+    transfer: TransferId,
+    conversation: ConversationId,
+    from: OdsCode,
+    to: OdsCode,
+    received_at: Timestamp,
+    filed_at: Timestamp,
+    extract: FileEntry,
+    attachments: Vec<FileEntry>,
+}
+
+#[derive(Serialize, Deserialize, PartialEq)]
+struct FileEntry {
+    file: String,
+    bytes: u64,
+    sha256: Fingerprint,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    filename: Option<String>,
+    content_type: String,
+}
+
+impl FilingFolder {
+    /// The folder must be there already.
+    pub fn open(folder: &Path) -> io::Result<Self> {
+        if !fs::metadata(folder)?.is_dir() {
+            return Err(io::ErrorKind::NotADirectory.into());
+        }
+        Ok(Self { folder: folder.to_owned() })
+    }
+
+    /// Files the record: written beside, synced, renamed into place, the folder synced. Filing the same record
+    /// again changes nothing (hazard H6).
+    pub fn file(&self, mut record: ReceivedRecord<'_>, now: Timestamp) -> Result<Filed, FilingFault> {
+        let transfer = record.transfer;
+        if record.attachments.len() > MOST_ATTACHMENTS {
+            return Err(FilingFault::TooMany { transfer, count: record.attachments.len() });
+        }
+        let place = self.folder.join(transfer.to_string());
+        let beside = self.folder.join(format!(".filing-{transfer}"));
+        let filed = step(transfer, "writing the files", || write(&beside, &mut record, now))?;
+        match step(transfer, "reading what is filed", || read_filed(&place))? {
+            Some(before) => {
+                let same = before.extract == filed.extract && before.attachments == filed.attachments;
+                step(transfer, "removing the copy", || fs::remove_dir_all(&beside))?;
+                if same { Ok(Filed::Already(place)) } else { Err(FilingFault::Conflict { transfer }) }
+            }
+            None => {
+                step(transfer, "moving the folder into place", || {
+                    fs::rename(&beside, &place)?;
+                    File::open(&self.folder)?.sync_all()
+                })?;
+                Ok(Filed::New(place))
+            }
+        }
+    }
+}
+
+fn step<T>(
+    transfer: TransferId,
+    doing: &'static str,
+    act: impl FnOnce() -> io::Result<T>,
+) -> Result<T, FilingFault> {
+    act().map_err(|source| match source.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => FilingFault::NoRoom { transfer },
+        _ => FilingFault::Io { transfer, doing, source },
+    })
+}
+
+fn write(beside: &Path, record: &mut ReceivedRecord<'_>, now: Timestamp) -> io::Result<FiledAs> {
+    // Left over from a crash: whatever is in it was never promised to anyone.
+    match fs::remove_dir_all(beside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => fs::create_dir(beside)?,
+    }
+    let (bytes, sha256) = copy(beside, "extract.xml", record.extract)?;
+    let content_type = "application/xml".to_owned();
+    let extract =
+        FileEntry { file: "extract.xml".to_owned(), bytes, sha256, id: None, filename: None, content_type };
+    let mut attachments = Vec::with_capacity(record.attachments.len());
+    for (index, attachment) in record.attachments.iter_mut().enumerate() {
+        let file = format!("{:03}.{}", index + 1, extension(&attachment.content_type));
+        let (bytes, sha256) = copy(beside, &file, attachment.content)?;
+        attachments.push(FileEntry {
+            file,
+            bytes,
+            sha256,
+            id: Some(attachment.id.clone()),
+            filename: Some(attachment.filename.clone()),
+            content_type: attachment.content_type.clone(),
+        });
+    }
+    let filed = FiledAs {
+        transfer: record.transfer,
+        conversation: record.conversation,
+        from: record.from.clone(),
+        to: record.to.clone(),
+        received_at: record.received_at,
+        filed_at: now,
+        extract,
+        attachments,
+    };
+    let text = serde_json::to_vec_pretty(&filed).map_err(io::Error::from)?;
+    copy(beside, "filed.json", &mut text.as_slice())?;
+    File::open(beside)?.sync_all()?;
+    Ok(filed)
+}
+
+/// Copies in constant memory, digesting on the way, and syncs.
+fn copy(folder: &Path, name: &str, from: &mut dyn Read) -> io::Result<(u64, Fingerprint)> {
+    let mut file = File::create_new(folder.join(name))?;
+    let mut digest = crate::directory::Digesting::default();
+    let mut buffer = vec![0; 64 * 1024];
+    let mut bytes = 0;
+    loop {
+        let count = match from.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        file.write_all(&buffer[..count])?;
+        digest.update(&buffer[..count]);
+        bytes += count as u64;
+    }
+    file.sync_all()?;
+    Ok((bytes, digest.finish()))
+}
+
+fn read_filed(place: &Path) -> io::Result<Option<FiledAs>> {
+    match fs::read(place.join("filed.json")) {
+        Ok(text) => serde_json::from_slice(&text).map(Some).map_err(io::Error::from),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// A file name's extension, from a closed list: a sender's own could say anything.
+fn extension(content_type: &str) -> &'static str {
+    const KNOWN: [(FileType, &str); 14] = [
+        (FileType::Pdf, "pdf"),
+        (FileType::Png, "png"),
+        (FileType::Gif, "gif"),
+        (FileType::Jpeg, "jpg"),
+        (FileType::Tiff, "tif"),
+        (FileType::Rtf, "rtf"),
+        (FileType::OleDocument, "doc"),
+        (FileType::Zip, "zip"),
+        (FileType::Gzip, "gz"),
+        (FileType::Mp3, "mp3"),
+        (FileType::BasicAudio, "au"),
+        (FileType::MpegVideo, "mpg"),
+        (FileType::Html, "html"),
+        (FileType::Xml, "xml"),
+    ];
+    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    match essence.as_str() {
+        "text/plain" => "txt",
+        "text/xml" => "xml",
+        other => KNOWN.iter().find(|(kind, _)| kind.media_type() == other).map_or("bin", |(_, ext)| ext),
+    }
+}

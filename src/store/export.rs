@@ -1,0 +1,250 @@
+//! The whole store as JSON lines, and back: a header, one line a record, a trailer with count and digest so that a
+//! truncated file is noticed.
+//!
+//! Sealed packet files are not in it; they are copied as files.
+
+use std::io::{BufRead, Write};
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ring::digest::{Context, SHA256};
+use serde::{Deserialize, Serialize};
+
+use crate::store::{Changes, Options, Store, StoreError, Table};
+
+const FORMAT: &str = "throughcare-store-1";
+/// Longest line taken: the largest record we write, many times over.
+const LONGEST_LINE: usize = 16 << 20;
+/// Records imported in one commit.
+const BATCH: usize = 1000;
+
+#[derive(Serialize, Deserialize)]
+#[serde(untagged, deny_unknown_fields)]
+enum Line {
+    Header { format: String },
+    Record { table: String, key: String, value: Value },
+    Trailer { records: u64, sha256: String },
+}
+
+/// A value as people can read it where it is ours: a version and JSON.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Value {
+    Versioned { version: u8, json: Box<serde_json::value::RawValue> },
+    Bytes(String),
+}
+
+/// Why an export stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum ExportError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The output could not be written.
+    #[error("the export could not be written")]
+    Output(#[from] std::io::Error),
+    /// A line could not be made.
+    #[error("a record could not be written as JSON")]
+    Json(#[from] serde_json::Error),
+}
+
+/// Why an import was refused. Nothing is kept of a refused import.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The input could not be read.
+    #[error("line {line} of the export could not be read")]
+    Input {
+        /// Which, from 1.
+        line: u64,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A line is not what it should be.
+    #[error("line {line} of the export is malformed: {what}")]
+    Malformed {
+        /// Which, from 1.
+        line: u64,
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// The file ends before its trailer, or the trailer does not fit.
+    #[error("the export is incomplete or was changed: {0}")]
+    Incomplete(&'static str),
+    /// There is a store already.
+    #[error("there is a store in the target folder already; import into an empty folder")]
+    NotEmpty,
+}
+
+/// Writes the whole store. Returns how many records there were.
+pub fn export(store: &Store, out: &mut impl Write) -> Result<u64, ExportError> {
+    let mut digest = Context::new(&SHA256);
+    let mut records = 0;
+    let mut write = |line: &Line, digest: Option<&mut Context>| -> Result<(), ExportError> {
+        let mut bytes = serde_json::to_vec(line)?;
+        bytes.push(b'\n');
+        digest.into_iter().for_each(|d| d.update(&bytes));
+        Ok(out.write_all(&bytes)?)
+    };
+    write(&Line::Header { format: FORMAT.to_owned() }, Some(&mut digest))?;
+    for table in Table::ALL {
+        for row in store.scan(table, &[]) {
+            let (key, value) = row?;
+            let line = Line::Record { table: table.name().to_owned(), key: STANDARD.encode(key), value: readable(&value) };
+            write(&line, Some(&mut digest))?;
+            records += 1;
+        }
+    }
+    let sha256 = STANDARD.encode(digest.finish());
+    write(&Line::Trailer { records, sha256 }, None)?;
+    out.flush()?;
+    Ok(records)
+}
+
+fn readable(value: &[u8]) -> Value {
+    if let Some((version, json)) = value.split_first()
+        && let Ok(text) = std::str::from_utf8(json)
+        && let Ok(json) = serde_json::value::RawValue::from_string(text.to_owned())
+    {
+        return Value::Versioned { version: *version, json };
+    }
+    Value::Bytes(STANDARD.encode(value))
+}
+
+/// Reads an export into a new store at `folder`, which must be empty or absent. The store appears only once the whole
+/// file was read and its digest holds.
+pub fn import(input: &mut impl BufRead, folder: &Path) -> Result<u64, ImportError> {
+    let at = |source| StoreError::Folder { folder: folder.to_owned(), source };
+    if folder.exists() {
+        let empty = std::fs::read_dir(folder).map_err(at)?.next().is_none();
+        if !empty {
+            return Err(ImportError::NotEmpty);
+        }
+        std::fs::remove_dir(folder).map_err(at)?;
+    }
+    let staging = folder.with_extension("importing");
+    if staging.exists() {
+        std::fs::remove_dir_all(&staging).map_err(at)?;
+    }
+    let store = Store::open(&staging, &Options::default())?;
+    let read = read_all(input, &store);
+    drop(store);
+    match read {
+        Ok(records) => {
+            std::fs::rename(&staging, folder).map_err(at)?;
+            if let Some(parent) = folder.canonicalize().map_err(at)?.parent() {
+                std::fs::File::open(parent).and_then(|f| f.sync_all()).map_err(at)?;
+            }
+            Ok(records)
+        }
+        Err(error) => {
+            std::fs::remove_dir_all(&staging).map_err(at)?;
+            Err(error)
+        }
+    }
+}
+
+fn read_all(input: &mut impl BufRead, store: &Store) -> Result<u64, ImportError> {
+    let mut digest = Context::new(&SHA256);
+    let mut changes = Changes::default();
+    let (mut number, mut records) = (0, 0);
+    loop {
+        let bytes = next_line(input, number + 1)?;
+        number += 1;
+        if bytes.is_empty() {
+            return Err(ImportError::Incomplete("it ends without its last line"));
+        }
+        let malformed = |what| ImportError::Malformed { line: number, what };
+        let line: Line = serde_json::from_slice(&bytes).map_err(|_| malformed("not a line of an export"))?;
+        match line {
+            Line::Header { format } if number == 1 && format == FORMAT => digest.update(&bytes),
+            Line::Header { .. } => return Err(malformed("an unknown format, or a header in the middle")),
+            Line::Record { .. } if number == 1 => return Err(malformed("there is no header")),
+            Line::Record { table, key, value } => {
+                digest.update(&bytes);
+                let table = Table::named(&table).ok_or_else(|| malformed("an unknown table"))?;
+                let key = STANDARD.decode(key).map_err(|_| malformed("a key that is not base64"))?;
+                let value = stored(value).ok_or_else(|| malformed("a value that is not base64"))?;
+                changes.put(table, &key, value);
+                records += 1;
+                if changes.len() >= BATCH {
+                    store.commit(std::mem::take(&mut changes))?;
+                }
+            }
+            Line::Trailer { records: claimed, sha256 } => {
+                if claimed != records {
+                    return Err(ImportError::Incomplete("records are missing"));
+                }
+                if sha256 != STANDARD.encode(digest.finish()) {
+                    return Err(ImportError::Incomplete("the digest does not fit"));
+                }
+                store.commit(changes)?;
+                return Ok(records);
+            }
+        }
+    }
+}
+
+fn next_line(input: &mut impl BufRead, line: u64) -> Result<Vec<u8>, ImportError> {
+    let mut bytes = Vec::new();
+    let mut limited = std::io::Read::take(input, LONGEST_LINE as u64);
+    limited.read_until(b'\n', &mut bytes).map_err(|source| ImportError::Input { line, source })?;
+    if bytes.len() >= LONGEST_LINE {
+        return Err(ImportError::Malformed { line, what: "a line that is too long" });
+    }
+    Ok(bytes)
+}
+
+fn stored(value: Value) -> Option<Vec<u8>> {
+    match value {
+        Value::Versioned { version, json } => Some([&[version], json.get().as_bytes()].concat()),
+        Value::Bytes(text) => STANDARD.decode(text).ok(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filled(folder: &Path) -> Vec<u8> {
+        let store = Store::open(folder, &Options::default()).unwrap();
+        let mut changes = Changes::default();
+        for n in 0u32..2500 {
+            changes.put(Table::Transfer, &n.to_be_bytes(), [b"\x01{\"n\":", n.to_string().as_bytes(), b"}"].concat());
+        }
+        changes.put(Table::Ledger, b"r", vec![0xff, 0xfe]);
+        store.commit(changes).unwrap();
+        let mut out = Vec::new();
+        assert_eq!(export(&store, &mut out).unwrap(), 2502, "the format marker is a record too");
+        out
+    }
+
+    #[test]
+    fn an_import_gives_the_same_store() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = filled(&folder.path().join("a"));
+        import(&mut out.as_slice(), &folder.path().join("b")).unwrap();
+        let again = Store::open(&folder.path().join("b"), &Options::default()).unwrap();
+        let mut second = Vec::new();
+        export(&again, &mut second).unwrap();
+        assert_eq!(out, second);
+    }
+
+    #[test]
+    fn a_truncated_or_changed_export_leaves_nothing_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = filled(&folder.path().join("a"));
+        let target = folder.path().join("b");
+        let cut = &out[..out.len() - 200];
+        assert!(import(&mut &cut[..], &target).is_err());
+        let changed = String::from_utf8(out.clone()).unwrap().replacen("\"n\":7}", "\"n\":8}", 1);
+        assert!(matches!(import(&mut changed.as_bytes(), &target), Err(ImportError::Incomplete(_))));
+        assert!(!target.exists() && !target.with_extension("importing").exists());
+        import(&mut out.as_slice(), &target).unwrap();
+        assert!(matches!(import(&mut out.as_slice(), &target), Err(ImportError::NotEmpty)));
+    }
+}

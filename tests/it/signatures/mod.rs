@@ -1,0 +1,7 @@
+//! Signatures against `xmlsec1`, both ways, and against every attack of the wire reference.
+
+mod made;
+mod ours;
+mod receipts;
+mod tampered;
+mod theirs;

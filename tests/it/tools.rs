@@ -1,0 +1,22 @@
+//! Other people's programs that judge ours. A test without its tool says so and stops; where tools are required it fails.
+
+use std::ffi::OsStr;
+use std::process::{Command, Output};
+
+/// Runs a program to its end; `None`, said plainly, when it is not installed.
+///
+/// # Panics
+/// When it is not installed although `CI` or `THROUGHCARE_REQUIRE_TOOLS` is set.
+pub fn run<S: AsRef<OsStr>>(program: &str, arguments: impl IntoIterator<Item = S>) -> Option<Output> {
+    match Command::new(program).args(arguments).output() {
+        Ok(output) => Some(output),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let required =
+                ["CI", "THROUGHCARE_REQUIRE_TOOLS"].iter().any(|name| std::env::var_os(name).is_some());
+            assert!(!required, "{program} is not installed and tools are required");
+            eprintln!("skipped: {program} not installed");
+            None
+        }
+        Err(error) => panic!("cannot run {program}: {error}"),
+    }
+}
