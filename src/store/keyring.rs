@@ -73,7 +73,8 @@ impl Keyring {
         let mut keys = Vec::new();
         for (n, line) in text.lines().enumerate().filter(|(_, l)| !l.trim().is_empty()) {
             let malformed = || KeyringError::Malformed { file: file.to_owned(), line: n + 1 };
-            keys.push(Master::new(&hexadecimal(line.trim()).ok_or_else(malformed)?));
+            let key = hexadecimal(line.trim()).ok_or_else(malformed)?;
+            keys.push(Master::new(&key));
         }
         if keys.is_empty() || keys.len() > MOST_KEYS {
             return Err(KeyringError::Count(file.to_owned()));
