@@ -26,7 +26,9 @@ pub struct Act {
 
 /// Arguments of `retry`.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  throughcare retry 7d2f0a3c --reason \"practice is back\"\n  throughcare retry state=held party=B85002 --reason \"certificate fixed\" --dry-run\n  throughcare retry state=held party=B85002 --reason \"certificate fixed\" \\\n    --expect 12")]
+#[command(
+    after_help = "Examples:\n  throughcare retry 7d2f0a3c --reason \"practice is back\"\n  throughcare retry state=held party=B85002 --reason \"certificate fixed\" --dry-run\n  throughcare retry state=held party=B85002 --reason \"certificate fixed\" \\\n    --expect 12"
+)]
 pub struct RetryArguments {
     #[command(flatten)]
     act: Act,

@@ -23,7 +23,9 @@ pub enum Command {
 
 /// Arguments of `event send`.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  throughcare event send release.json\n  generate-event | throughcare event send - --form json")]
+#[command(
+    after_help = "Examples:\n  throughcare event send release.json\n  generate-event | throughcare event send - --form json"
+)]
 pub struct SendArguments {
     /// The event; - reads it from standard input
     file: PathBuf,
@@ -51,7 +53,8 @@ pub(super) fn run(command: &Command, common: &Common) -> anyhow::Result<Exit> {
         None if json => "application/json",
         None => "application/protobuf",
     };
-    let request = Request::SendEvent { content_type: content_type.to_owned(), content: STANDARD.encode(bytes) };
+    let request =
+        Request::SendEvent { content_type: content_type.to_owned(), content: STANDARD.encode(bytes) };
     match common.ask(request)? {
         Reply::Sent(report) => common.output().print(&report)?,
         other => return Err(unexpected(&other)),
@@ -64,12 +67,17 @@ fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
     if file == Path::new("-") {
         std::io::stdin().take(MAX_EVENT + 1).read_to_end(&mut bytes).context("reading standard input")?;
     } else {
-        let open = std::fs::File::open(file).with_context(|| format!("reading the event {}", file.display()))?;
+        let open =
+            std::fs::File::open(file).with_context(|| format!("reading the event {}", file.display()))?;
         open.take(MAX_EVENT + 1)
             .read_to_end(&mut bytes)
             .with_context(|| format!("reading the event {}", file.display()))?;
     }
     let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-    anyhow::ensure!(length <= MAX_EVENT, "{} is larger than 64 KiB: an event is never so large", file.display());
+    anyhow::ensure!(
+        length <= MAX_EVENT,
+        "{} is larger than 64 KiB: an event is never so large",
+        file.display()
+    );
     Ok(bytes)
 }

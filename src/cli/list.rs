@@ -6,10 +6,11 @@ use super::{Common, Exit, unexpected};
 use crate::control::protocol::{MAX_ROWS, Reply, Request};
 use crate::control::selector::Selector;
 
-
 /// Arguments of `list`.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  throughcare list\n  throughcare list state=held older=1d\n  throughcare list party=B85002 --json")]
+#[command(
+    after_help = "Examples:\n  throughcare list\n  throughcare list state=held older=1d\n  throughcare list party=B85002 --json"
+)]
 pub struct Arguments {
     /// Which: state=held, party=B85002, kind=release, older=2d, or the beginning of an identifier
     #[arg(value_name = "TERM")]

@@ -161,7 +161,10 @@ impl Common {
 /// The daemon answered something else than was asked; only possible with two builds of one version.
 fn unexpected(reply: &Reply) -> anyhow::Error {
     let name = serde_json::to_value(reply).ok().and_then(|v| v["reply"].as_str().map(str::to_owned));
-    anyhow::anyhow!("the daemon answered with {} instead; restart it after an upgrade", name.unwrap_or_default())
+    anyhow::anyhow!(
+        "the daemon answered with {} instead; restart it after an upgrade",
+        name.unwrap_or_default()
+    )
 }
 
 fn exit_of(error: &anyhow::Error) -> Exit {
@@ -199,7 +202,8 @@ mod tests {
 
     /// Every command that does something, with its whole name.
     fn leaves(command: &clap::Command, name: &str, found: &mut Vec<(String, clap::Command)>) {
-        let below: Vec<&clap::Command> = command.get_subcommands().filter(|c| c.get_name() != "help").collect();
+        let below: Vec<&clap::Command> =
+            command.get_subcommands().filter(|c| c.get_name() != "help").collect();
         if below.is_empty() {
             found.push((name.to_owned(), command.clone()));
         }
@@ -218,7 +222,10 @@ mod tests {
         for (name, mut command) in all {
             let help = command.render_long_help().to_string();
             assert!(help.contains("Example"), "{name} --help shows no example:\n{help}");
-            assert!(help.contains(&format!("  {name}")), "the example of {name} starts with the command:\n{help}");
+            assert!(
+                help.contains(&format!("  {name}")),
+                "the example of {name} starts with the command:\n{help}"
+            );
             for line in help.lines() {
                 assert!(line.chars().count() <= 80, "{name} --help is wider than 80 columns: {line}");
             }

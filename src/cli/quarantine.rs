@@ -37,7 +37,9 @@ pub struct ShowArguments {
 
 /// Arguments of `quarantine requeue`.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  throughcare quarantine requeue 1b9c44e0 --reason \"directory corrected\"")]
+#[command(
+    after_help = "Example:\n  throughcare quarantine requeue 1b9c44e0 --reason \"directory corrected\""
+)]
 pub struct RequeueArguments {
     /// The beginning of its identifier, at least 4 characters
     id: String,
@@ -48,7 +50,9 @@ pub struct RequeueArguments {
 
 /// Arguments of `quarantine discard`.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  throughcare quarantine discard 1b9c44e0 --reason \"sent again correctly\"")]
+#[command(
+    after_help = "Example:\n  throughcare quarantine discard 1b9c44e0 --reason \"sent again correctly\""
+)]
 pub struct DiscardArguments {
     /// The beginning of its identifier, at least 4 characters
     id: String,

@@ -50,7 +50,7 @@ const CRATES: [(&str, &[&str]); 17] = [
     ("clap", &["main", "cli"]),
     ("clap_complete", &["main", "cli"]),
     ("anyhow", &["main", "cli", "daemon", "demo"]),
-    ("rcgen", &["demo"]),
+    ("rcgen", &["transport", "demo"]),
     ("sd_notify", &["daemon"]),
     ("prometheus_client", &["telemetry"]),
     ("tracing_subscriber", &["telemetry"]),
