@@ -3,9 +3,10 @@
 use clap::Args;
 
 use super::{Common, Exit, unexpected};
-use crate::control::protocol::{Bulk, Reply, Request, Verb};
+use crate::control::protocol::{Bulk, Reply, Request};
 use crate::control::selector::Selector;
 use crate::control::views::{ActResult, Acted};
+use crate::transfer::event::Verb;
 
 /// What every act on transfers takes.
 #[derive(Debug, Args)]

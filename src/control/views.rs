@@ -64,7 +64,7 @@ pub struct StateCount {
     pub state: String,
     /// How many.
     pub count: u64,
-    /// When the oldest of them was opened.
+    /// When the one that has been quiet longest last changed; none where all have closed.
     pub oldest: Option<Timestamp>,
 }
 
@@ -285,7 +285,7 @@ impl fmt::Display for Status {
         if rows.is_empty() {
             writeln!(f, "No transfers yet.")?;
         } else {
-            table(f, &["STATE", "TRANSFERS", "OLDEST"], &rows)?;
+            table(f, &["STATE", "TRANSFERS", "LONGEST UNCHANGED"], &rows)?;
         }
         writeln!(f)?;
         let connected = if self.intake.connected { "connected" } else { "NOT CONNECTED" };
