@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::layout::{WIDTH, age, alarm, bytes, heading, labelled, moment, paragraph, table};
+use super::layout::{WIDTH, age, alarm, bytes, heading, labelled, moment, paragraph, table, wrapped};
 use crate::model::{ConversationId, EventId, MessageId, OdsCode, Timestamp, TransferId};
 
 /// Answers "what needs me today?", and then how it goes.
@@ -277,7 +277,11 @@ impl fmt::Display for Status {
             heading(f, "Needs you")?;
         }
         for need in &self.needs_you {
-            alarm(f, &format!("  {:>5}  {}", need.count, need.what))?;
+            let mut count = format!("  {:>5}", need.count);
+            for line in wrapped(&need.what, WIDTH - 9) {
+                alarm(f, &format!("{count:7}  {line}"))?;
+                count.clear();
+            }
             writeln!(f, "         {}", need.next)?;
         }
         writeln!(f)?;
@@ -475,6 +479,3 @@ impl fmt::Display for Exported {
         writeln!(f, "{} lines exported", self.lines)
     }
 }
-
-/// Long identifiers are the only words that may stand alone on a line; they all fit.
-const _: () = assert!(WIDTH >= 64, "a UUID and its label fit on a line");
