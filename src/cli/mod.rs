@@ -82,6 +82,8 @@ pub enum Command {
     Event(event::Command),
     /// Write the whole store as JSON lines
     Export(export::Arguments),
+    /// Read an export into a new store
+    Import(export::ImportArguments),
     /// Completions for a shell
     Completions(completions::Arguments),
 }
@@ -122,6 +124,7 @@ impl Cli {
             Command::Quarantine(command) => quarantine::run(command, &common),
             Command::Event(command) => event::run(&command, &common),
             Command::Export(arguments) => export::run(&arguments, &common),
+            Command::Import(arguments) => export::import(&arguments, &common),
             Command::Completions(arguments) => completions::run(&arguments),
         }
     }

@@ -263,26 +263,30 @@ fn what_was_set_aside_is_shown_without_its_content_and_decided_with_a_reason() {
 }
 
 #[test]
-fn an_export_arrives_whole_in_a_file_nobody_else_may_read() {
+fn an_export_arrives_whole_in_a_file_nobody_else_may_read_and_can_be_imported() {
     use std::os::unix::fs::PermissionsExt;
     let node = Node::start();
-    node.release("stay-1", "pds");
+    let id = node.release("stay-1", "pds").to_string();
     let file = node.path("export.jsonl");
-    let output = node.run(&["export", file.to_str().unwrap()]);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let export = file.to_str().unwrap();
+    let moved = node.json("moved.schema.json", &["export", export]);
     let text = std::fs::read_to_string(&file).unwrap();
     assert!(text.lines().all(|l| serde_json::from_str::<Value>(l).is_ok()), "every line is JSON");
+    assert_eq!(moved["count"], text.lines().count());
     assert!(text.lines().last().unwrap().contains("sha256"), "the trailer arrived");
-    assert_eq!(
-        std::fs::metadata(&file).unwrap().permissions().mode() & 0o777,
-        0o600,
-        "it holds patients' data"
-    );
-    assert_eq!(
-        node.run(&["export", file.to_str().unwrap()]).status.code(),
-        Some(4),
-        "nothing is overwritten"
-    );
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600, "it holds patients' data");
+    assert_eq!(node.run(&["export", export]).status.code(), Some(4), "nothing is overwritten");
+
+    let other = tempfile::tempdir().unwrap();
+    let settings = other.path().join("throughcare.toml");
+    std::fs::write(&settings, format!("[service]\nstate_dir = {:?}\n", other.path())).unwrap();
+    let config = ["--config", settings.to_str().unwrap()];
+    let imported = node.json("moved.schema.json", &[&["import", export], &config[..]].concat());
+    assert!(imported["store"].as_str().unwrap().ends_with("store"), "{imported}");
+    let again = node.run(&[&["import", export], &config[..]].concat());
+    assert_eq!(again.status.code(), Some(4), "a store that is there is not overwritten");
+    let copy = command(&[&["export", "--offline"], &config[..]].concat()).output().unwrap();
+    assert_eq!(String::from_utf8(copy.stdout).unwrap(), text, "what was exported comes back: {id}");
 }
 
 #[test]
