@@ -61,7 +61,10 @@ pub(super) fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<Exit
         let _gone = std::fs::remove_file(path);
     }
     let count = written?;
-    out.into_inner().map_err(io::IntoInnerError::into_error).and_then(|f| f.sync_all()).with_context(doing)?;
+    out.into_inner()
+        .map_err(io::IntoInnerError::into_error)
+        .and_then(|f| f.sync_all())
+        .with_context(doing)?;
     common.output().print(&Moved { count, file: path.clone(), store: None })?;
     Ok(Exit::Done)
 }
@@ -115,7 +118,10 @@ impl fmt::Display for Moved {
             Some(store) => paragraph(
                 f,
                 0,
-                &format!("{count} records of {file} are now the store in {}. Give it to the daemon's user and copy the vault beside it before you start the daemon.", store.display()),
+                &format!(
+                    "{count} records of {file} are now the store in {}. Give it to the daemon's user and copy the vault beside it before you start the daemon.",
+                    store.display()
+                ),
             ),
         }
     }

@@ -274,7 +274,11 @@ fn an_export_arrives_whole_in_a_file_nobody_else_may_read_and_can_be_imported() 
     assert!(text.lines().all(|l| serde_json::from_str::<Value>(l).is_ok()), "every line is JSON");
     assert_eq!(moved["count"], text.lines().count());
     assert!(text.lines().last().unwrap().contains("sha256"), "the trailer arrived");
-    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600, "it holds patients' data");
+    assert_eq!(
+        std::fs::metadata(&file).unwrap().permissions().mode() & 0o777,
+        0o600,
+        "it holds patients' data"
+    );
     assert_eq!(node.run(&["export", export]).status.code(), Some(4), "nothing is overwritten");
 
     let other = tempfile::tempdir().unwrap();
