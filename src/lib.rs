@@ -1,7 +1,9 @@
 //! Throughcare (map to be completed).
 
+pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod control;
 pub mod directory;
 pub mod engine;
 pub mod inbox;

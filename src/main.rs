@@ -1,3 +1,7 @@
-//! The command line: arguments in, exit code out.
+//! The command line: arguments in, exit code out. Everything else is the library's.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    throughcare::cli::main()
+}

@@ -165,9 +165,11 @@ fn wire(config: &Config, found: &mut Found) {
         "a request may take between 1s and 15m to arrive",
         "Leave it at 60s",
     );
-    for (section, certificate, key) in
-        [("tls", &tls.certificate, &tls.key), ("signing", &signing.certificate, &signing.key)]
-    {
+    for (section, certificate, key) in [
+        ("amqp", &config.amqp.certificate, &config.amqp.key),
+        ("tls", &tls.certificate, &tls.key),
+        ("signing", &signing.certificate, &signing.key),
+    ] {
         found.when(
             certificate.is_some() != key.is_some(),
             &format!("{section}.{}", if certificate.is_some() { "key" } else { "certificate" }),
@@ -175,11 +177,14 @@ fn wire(config: &Config, found: &mut Found) {
             "Set the missing one, or remove the other",
         );
     }
-    let public = [&tls.certificate, &signing.certificate].into_iter().flatten();
-    for path in public.chain(&tls.trust).chain(&tls.crl) {
+    let broker = [("amqp.certificate", &config.amqp.certificate), ("amqp.trust", &config.amqp.trust)];
+    let ours = [("tls.certificate", &tls.certificate), ("signing.certificate", &signing.certificate)];
+    let single = broker.into_iter().chain(ours).filter_map(|(key, path)| path.as_ref().map(|p| (key, p)));
+    let several = tls.trust.iter().map(|p| ("tls.trust", p)).chain(tls.crl.iter().map(|p| ("tls.crl", p)));
+    for (key, path) in single.chain(several) {
         found.when(
             !path.is_file(),
-            "tls",
+            key,
             &format!("there is no file {}", path.display()),
             "Put the PEM file there, or correct the path",
         );
@@ -187,7 +192,9 @@ fn wire(config: &Config, found: &mut Found) {
 }
 
 fn secrets(config: &Config, found: &mut Found) {
-    for (name, path) in [("tls.key", &config.tls.key), ("signing.key", &config.signing.key)] {
+    let keys =
+        [("amqp.key", &config.amqp.key), ("tls.key", &config.tls.key), ("signing.key", &config.signing.key)];
+    for (name, path) in keys {
         if let Some(path) = path {
             secret_file(path, name, found);
         }
@@ -310,7 +317,7 @@ mod tests {
             ("[inbox]\nlisten = \"0.0.0.0:8443\"", "inbox.listen"),
             ("[amqp]\nurl = \"amqp://localhost\"\nqueue = \"\"", "amqp.queue"),
             (
-                "[amqp]\nurl = \"amqp://localhost\"\noutcome_exchange = \"throughcare.dead\"",
+                "[amqp]\nurl = \"amqp://localhost\"\noutcome_exchange = \"throughcare.dead-letters\"",
                 "amqp.dead_letter_exchange",
             ),
             ("[amqp]\nprefetch = 0", "amqp.prefetch"),

@@ -18,8 +18,8 @@ use serde::{Deserialize, Serialize};
 pub use check::Problem;
 pub use secret::{AmqpUrl, InvalidAmqpUrl};
 pub use sections::{
-    Amqp, ApplicationAck, Control, Directory, Filing, Inbox, Limits, LogFormat, LogLevel, Mode, Records,
-    Service, Signing, Spool, Store, Telemetry, Tls, Vault,
+    Amqp, ApplicationAck, Control, Directory, Filing, Inbox, Limits, LogFormat, LogLevel, Mode, OutcomeForm,
+    Records, Service, Signing, Spool, Store, Telemetry, Tls, Vault,
 };
 pub use units::{InvalidUnit, Size, Span};
 
@@ -134,11 +134,22 @@ impl Config {
         }
         // Without systemd's credentials the sealing key is made at the first start, so it belongs to the state.
         self.vault.key = credentials.unwrap_or(&state).join(&self.vault.key);
-        for path in [&mut self.tls.key, &mut self.signing.key, &mut self.amqp.url_file].into_iter().flatten()
-        {
+        let keys = [
+            &mut self.tls.key,
+            &mut self.signing.key,
+            &mut self.amqp.url_file,
+            &mut self.amqp.key,
+        ];
+        for path in keys.into_iter().flatten() {
             *path = secrets.join(&*path);
         }
-        for path in [&mut self.tls.certificate, &mut self.signing.certificate].into_iter().flatten() {
+        let public = [
+            &mut self.tls.certificate,
+            &mut self.signing.certificate,
+            &mut self.amqp.certificate,
+            &mut self.amqp.trust,
+        ];
+        for path in public.into_iter().flatten() {
             *path = beside.join(&*path);
         }
         for path in self.tls.trust.iter_mut().chain(&mut self.tls.crl) {

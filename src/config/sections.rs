@@ -39,6 +39,16 @@ pub enum Mode {
     Live,
 }
 
+/// How outcomes are written on the queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OutcomeForm {
+    /// JSON with the names of the protobuf fields.
+    Json,
+    /// Protobuf.
+    Protobuf,
+}
+
 /// When a received extract is answered by an application acknowledgement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -117,13 +127,21 @@ section! {
         /// The durable quorum queue of custody events.
         queue: String = "throughcare.events".to_owned(),
         /// Where events that cannot be used go, with the reason in a header.
-        dead_letter_exchange: String = "throughcare.dead".to_owned(),
+        dead_letter_exchange: String = "throughcare.dead-letters".to_owned(),
         /// The topic exchange outcomes are published to.
         outcome_exchange: String = "throughcare.outcomes".to_owned(),
         /// Events held unacknowledged at once (limits reference §2: 512 to 1024 is enough).
         prefetch: u16 = 512,
         /// Whether to declare the queue and the exchanges; otherwise they are checked.
         declare_topology: bool = false,
+        /// How outcomes are written.
+        outcomes_as: OutcomeForm = OutcomeForm::Json,
+        /// Roots for `amqps` beside the system's, PEM.
+        trust: Option<PathBuf> = None,
+        /// Our certificate for a broker that wants one, PEM.
+        certificate: Option<PathBuf> = None,
+        /// Its private key, PEM.
+        key: Option<PathBuf> = None,
     }
 }
 

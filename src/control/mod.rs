@@ -5,8 +5,11 @@
 //! events like any other.
 
 pub mod client;
+pub mod console;
+mod describe;
 pub mod layout;
 pub mod protocol;
 pub mod selector;
 pub mod server;
+mod survey;
 pub mod views;

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::selector::Selector;
 use super::views;
+use crate::transfer::event::Verb;
 
 /// The largest question: an event of 64 KiB (custody reference §3.2) in base64, and room.
 pub const MAX_REQUEST: usize = 256 * 1024;
@@ -89,16 +90,6 @@ pub enum Request {
     },
     /// The whole store as JSON lines.
     Export,
-}
-
-/// What can be done to a transfer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Verb {
-    /// Try again now.
-    Retry,
-    /// End it.
-    Cancel,
 }
 
 /// What can be done to something set aside.

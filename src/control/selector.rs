@@ -1,7 +1,8 @@
 //! Which transfers an operator means: one grammar for every verb.
 //!
 //! Terms are joined: all must hold. `state=held`, `party=B85002`, `kind=release`, `older=2d`, and anything else is
-//! the beginning of an identifier; several identifiers mean any of them.
+//! the beginning of an identifier; several identifiers mean any of them. A selection without `state=` and without
+//! identifiers means transfers that have not ended.
 
 use std::time::Duration;
 
@@ -108,9 +109,9 @@ impl Selector {
         !self.ids.is_empty() && *self == bare
     }
 
-    /// Whether it is without any term.
-    pub fn is_everything(&self) -> bool {
-        *self == Self::default()
+    /// Whether it may mean transfers that have ended: those are listed only when their state or identifier is named.
+    pub fn may_mean_ended(&self) -> bool {
+        !self.states.is_empty() || !self.ids.is_empty()
     }
 
     /// Whether the transfer is meant.

@@ -10,6 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ring::digest::{Context, SHA256};
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use crate::store::{Changes, Options, Store, StoreError, Table};
 
@@ -19,20 +20,57 @@ const LONGEST_LINE: usize = 16 << 20;
 /// Records imported in one commit.
 const BATCH: usize = 1000;
 
-#[derive(Serialize, Deserialize)]
-#[serde(untagged, deny_unknown_fields)]
-enum Line {
+/// One line as written: which fields it has says what it is. A record's value is readable where it is ours, a version
+/// and JSON; `bytes` is base64. (An untagged enum would be the obvious form, but raw JSON cannot be read through one.)
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Line {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    format: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    table: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    json: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    records: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sha256: Option<String>,
+}
+
+/// One line as understood.
+enum Meaning {
     Header { format: String },
     Record { table: String, key: String, value: Value },
     Trailer { records: u64, sha256: String },
 }
 
-/// A value as people can read it where it is ours: a version and JSON.
-#[derive(Serialize, Deserialize)]
-#[serde(untagged)]
 enum Value {
-    Versioned { version: u8, json: Box<serde_json::value::RawValue> },
+    Versioned { version: u8, json: Box<RawValue> },
     Bytes(String),
+}
+
+impl Line {
+    fn meaning(self) -> Option<Meaning> {
+        let Self { format, table, key, version, json, bytes, records, sha256 } = self;
+        let value = match (version, json, bytes) {
+            (None, None, None) => None,
+            (Some(version), Some(json), None) => Some(Value::Versioned { version, json }),
+            (None, None, Some(bytes)) => Some(Value::Bytes(bytes)),
+            _ => return None,
+        };
+        match (format, table, key, value, records, sha256) {
+            (Some(format), None, None, None, None, None) => Some(Meaning::Header { format }),
+            (None, Some(table), Some(key), Some(value), None, None) => Some(Meaning::Record { table, key, value }),
+            (None, None, None, None, Some(records), Some(sha256)) => Some(Meaning::Trailer { records, sha256 }),
+            _ => None,
+        }
+    }
 }
 
 /// Why an export stopped.
@@ -90,33 +128,30 @@ pub fn export(store: &Store, out: &mut impl Write) -> Result<u64, ExportError> {
         digest.into_iter().for_each(|d| d.update(&bytes));
         Ok(out.write_all(&bytes)?)
     };
-    write(&Line::Header { format: FORMAT.to_owned() }, Some(&mut digest))?;
+    write(&Line { format: Some(FORMAT.to_owned()), ..Line::default() }, Some(&mut digest))?;
     for table in Table::ALL {
         for row in store.scan(table, &[]) {
             let (key, value) = row?;
-            let line = Line::Record {
-                table: table.name().to_owned(),
-                key: STANDARD.encode(key),
-                value: readable(&value),
-            };
+            let line = Line { table: Some(table.name().to_owned()), key: Some(STANDARD.encode(key)), ..readable(&value) };
             write(&line, Some(&mut digest))?;
             records += 1;
         }
     }
     let sha256 = STANDARD.encode(digest.finish());
-    write(&Line::Trailer { records, sha256 }, None)?;
+    write(&Line { records: Some(records), sha256: Some(sha256), ..Line::default() }, None)?;
     out.flush()?;
     Ok(records)
 }
 
-fn readable(value: &[u8]) -> Value {
+fn readable(value: &[u8]) -> Line {
     if let Some((version, json)) = value.split_first()
         && let Ok(text) = std::str::from_utf8(json)
-        && let Ok(json) = serde_json::value::RawValue::from_string(text.to_owned())
+        && let Ok(json) = RawValue::from_string(text.to_owned())
+        && json.get() == text
     {
-        return Value::Versioned { version: *version, json };
+        return Line { version: Some(*version), json: Some(json), ..Line::default() };
     }
-    Value::Bytes(STANDARD.encode(value))
+    Line { bytes: Some(STANDARD.encode(value)), ..Line::default() }
 }
 
 /// Reads an export into a new store at `folder`, which must be empty or absent. The store appears only once the whole
@@ -163,12 +198,12 @@ fn read_all(input: &mut impl BufRead, store: &Store) -> Result<u64, ImportError>
             return Err(ImportError::Incomplete("it ends without its last line"));
         }
         let malformed = |what| ImportError::Malformed { line: number, what };
-        let line: Line = serde_json::from_slice(&bytes).map_err(|_| malformed("not a line of an export"))?;
-        match line {
-            Line::Header { format } if number == 1 && format == FORMAT => digest.update(&bytes),
-            Line::Header { .. } => return Err(malformed("an unknown format, or a header in the middle")),
-            Line::Record { .. } if number == 1 => return Err(malformed("there is no header")),
-            Line::Record { table, key, value } => {
+        let line = serde_json::from_slice::<Line>(&bytes).ok().and_then(Line::meaning);
+        match line.ok_or_else(|| malformed("not a line of an export"))? {
+            Meaning::Header { format } if number == 1 && format == FORMAT => digest.update(&bytes),
+            Meaning::Header { .. } => return Err(malformed("an unknown format, or a header in the middle")),
+            Meaning::Record { .. } if number == 1 => return Err(malformed("there is no header")),
+            Meaning::Record { table, key, value } => {
                 digest.update(&bytes);
                 let table = Table::named(&table).ok_or_else(|| malformed("an unknown table"))?;
                 let key = STANDARD.decode(key).map_err(|_| malformed("a key that is not base64"))?;
@@ -179,7 +214,7 @@ fn read_all(input: &mut impl BufRead, store: &Store) -> Result<u64, ImportError>
                     store.commit(std::mem::take(&mut changes))?;
                 }
             }
-            Line::Trailer { records: claimed, sha256 } => {
+            Meaning::Trailer { records: claimed, sha256 } => {
                 if claimed != records {
                     return Err(ImportError::Incomplete("records are missing"));
                 }
@@ -218,11 +253,7 @@ mod tests {
         let store = Store::open(folder, &Options::default()).unwrap();
         let mut changes = Changes::default();
         for n in 0u32..2500 {
-            changes.put(
-                Table::Transfer,
-                &n.to_be_bytes(),
-                [b"\x01{\"n\":", n.to_string().as_bytes(), b"}"].concat(),
-            );
+            changes.put(Table::Transfer, &n.to_be_bytes(), [b"\x01{\"n\":", n.to_string().as_bytes(), b"}"].concat());
         }
         changes.put(Table::Ledger, b"r", vec![0xff, 0xfe]);
         store.commit(changes).unwrap();

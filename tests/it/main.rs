@@ -3,6 +3,7 @@
 
 mod canonical;
 mod config;
+mod control;
 mod json_schema;
 mod network;
 mod service;

@@ -1,0 +1,303 @@
+//! From a transfer to what an operator sees of it: the row, the timeline, the explanation. Pure.
+//!
+//! What may be done is not decided here: it is asked of the transfer itself, which is stepped and the result thrown
+//! away.
+
+use super::views::{Choice, Explain, Line, Row, Show, short};
+use crate::model::{MessageId, OdsCode, Timestamp};
+use crate::transfer::delivery::{Delivery, Phase};
+use crate::transfer::event::{Act, Event, Verb};
+use crate::transfer::journal::Entry;
+use crate::transfer::reason::Ending;
+use crate::transfer::response_code::ResponseCode;
+use crate::transfer::retry::GIVE_UP_AFTER;
+use crate::transfer::{Case, Received, ReceivedState, Release, ReleaseState, Transfer};
+
+/// The kind of transfer, in the word of selections.
+pub(super) fn kind(transfer: &Transfer) -> &'static str {
+    match &transfer.case {
+        Case::Release(_) => "release",
+        Case::Received(_) => "received",
+        Case::Noted(event) => event.kind.name(),
+    }
+}
+
+/// The party it is with.
+pub(super) fn party(transfer: &Transfer) -> Option<&OdsCode> {
+    match &transfer.case {
+        Case::Release(release) => {
+            release.delivery().map(|d| &d.dispatch.to).or_else(|| release.destination())
+        }
+        Case::Received(received) => Some(&received.arrival.from),
+        Case::Noted(event) => Some(&event.establishment),
+    }
+}
+
+fn delivery(transfer: &Transfer) -> Option<&Delivery> {
+    match &transfer.case {
+        Case::Release(release) => release.delivery(),
+        Case::Received(received) => received.delivery(),
+        Case::Noted(_) => None,
+    }
+}
+
+/// One transfer in short.
+pub(super) fn row(transfer: &Transfer) -> Row {
+    Row {
+        id: transfer.id,
+        kind: kind(transfer).to_owned(),
+        state: transfer.label().to_owned(),
+        party: party(transfer).cloned(),
+        opened_at: transfer.opened_at,
+        changed_at: transfer.changed_at,
+        attempts: delivery(transfer).map_or(0, |d| d.dispatch.attempts),
+        due: if transfer.has_ended() { None } else { transfer.deadline() },
+        why: why(transfer),
+    }
+}
+
+/// Why it waits, or how it ended.
+fn why(transfer: &Transfer) -> Option<String> {
+    match &transfer.case {
+        Case::Release(release) => match &release.state {
+            ReleaseState::AwaitingConfirmation { .. } => None,
+            ReleaseState::Preparing { fault, .. } => fault.map(|f| f.words().to_owned()),
+            ReleaseState::Delivering { delivery } => delivery.delay().map(|d| d.words()),
+            ReleaseState::AwaitingAcknowledgement { .. } => None,
+            ReleaseState::Held { hold, .. } => Some(hold.words()),
+            ReleaseState::Ended { ending, .. } => Some(ended(ending)),
+        },
+        Case::Received(received) => match &received.state {
+            ReceivedState::Filing { fault, .. } => fault.map(|f| f.words().to_owned()),
+            ReceivedState::Acknowledging { delivery } => delivery.delay().map(|d| d.words()),
+            ReceivedState::Held { hold, .. } => Some(hold.words()),
+            ReceivedState::Ended { ending, .. } => Some(ended(ending)),
+        },
+        Case::Noted(_) => None,
+    }
+}
+
+/// How it ended; a response code with its meaning and what to do.
+fn ended(ending: &Ending) -> String {
+    match ending {
+        Ending::NotIntegrated { code } => {
+            format!("the practice did not file the record; {}", ResponseCode::parse(code).words())
+        }
+        other => other.words(),
+    }
+}
+
+/// The whole timeline.
+pub(super) fn show(transfer: &Transfer, entries: Vec<Entry>, now: Timestamp) -> Show {
+    let sent = delivery(transfer).map(|d| &d.dispatch);
+    let signed = match &transfer.case {
+        Case::Release(release) => release.signed,
+        Case::Received(received) => received.arrival.signed,
+        Case::Noted(_) => false,
+    };
+    let received = match &transfer.case {
+        Case::Received(received) => Some((received.arrival.message_id.clone(), received.arrival.bytes)),
+        Case::Release(_) | Case::Noted(_) => None,
+    };
+    let message: Option<(MessageId, u64)> =
+        received.or_else(|| sent.map(|d| (d.message_id.clone(), d.bytes)));
+    let line = |entry: Entry| Line {
+        at: entry.at,
+        words: entry.what.words(),
+        entry: serde_json::to_value(&entry).unwrap_or_default(),
+    };
+    Show {
+        at: now,
+        transfer: row(transfer),
+        conversation: transfer.conversation,
+        message_id: message.as_ref().map(|(id, _)| id.clone()),
+        bytes: message.map(|(_, bytes)| bytes),
+        signed,
+        timeline: entries.into_iter().map(line).collect(),
+    }
+}
+
+/// What happens now, what it waits for, until when, and what follows.
+struct Story {
+    now: String,
+    waits_for: String,
+    until: Option<Timestamp>,
+    then: String,
+    gives_up_at: Option<Timestamp>,
+}
+
+/// What it waits for, until when, and what can be done.
+pub(super) fn explain(transfer: &Transfer, now: Timestamp) -> Explain {
+    let story = match &transfer.case {
+        Case::Release(release) => of_release(release),
+        Case::Received(received) => of_received(received),
+        Case::Noted(_) => Story {
+            now: "The event is kept and shown. This version does nothing else with events of this kind."
+                .to_owned(),
+            waits_for: "nothing".to_owned(),
+            until: None,
+            then: "nothing follows by itself".to_owned(),
+            gives_up_at: None,
+        },
+    };
+    Explain {
+        at: now,
+        transfer: row(transfer),
+        now: story.now,
+        waits_for: story.waits_for,
+        until: story.until,
+        then: story.then,
+        gives_up_at: story.gives_up_at,
+        you_can: choices(transfer, now),
+    }
+}
+
+fn of_release(release: &Release) -> Story {
+    match &release.state {
+        ReleaseState::AwaitingConfirmation { until } => Story {
+            now: "The release is planned. Nothing leaves before the custody system confirms it.".to_owned(),
+            waits_for: "a confirming release event of the same stay".to_owned(),
+            until: Some(*until),
+            then: "it ends as never confirmed".to_owned(),
+            gives_up_at: None,
+        },
+        ReleaseState::Preparing { due, failures, fault, since } => Story {
+            now: match fault {
+                None => "The record is fetched and the packet is assembled.".to_owned(),
+                Some(fault) => format!("The packet could not be assembled: {}.", fault.words()),
+            },
+            waits_for: "the custody record and a packet made of it".to_owned(),
+            until: Some(*due),
+            then: format!("it is tried again ({failures} tries failed so far)"),
+            gives_up_at: Some(since.plus(GIVE_UP_AFTER)),
+        },
+        ReleaseState::Delivering { delivery } => on_its_way(delivery, "the record"),
+        ReleaseState::AwaitingAcknowledgement { delivery, repeat_at } => Story {
+            now: "The practice's system has the record. Only the practice's own acknowledgement ends the transfer."
+                .to_owned(),
+            waits_for: "the practice to file the record and acknowledge it".to_owned(),
+            until: *repeat_at,
+            then: match repeat_at {
+                Some(_) => "the same packet goes again; the practice's system can tell that it is a copy".to_owned(),
+                None => "nothing is sent again by itself: this party would refuse a copy".to_owned(),
+            },
+            gives_up_at: Some(delivery.dispatch.first_attempt_at.plus(GIVE_UP_AFTER)),
+        },
+        ReleaseState::Held { hold, .. } => held(&hold.words()),
+        ReleaseState::Ended { ending, listen_until, .. } => Story {
+            now: format!("It has ended: {}.", ended(ending)),
+            waits_for: match listen_until {
+                Some(_) => "a late answer, which would still be honoured".to_owned(),
+                None => "nothing".to_owned(),
+            },
+            until: *listen_until,
+            then: "it is kept as it is".to_owned(),
+            gives_up_at: None,
+        },
+    }
+}
+
+fn of_received(received: &Received) -> Story {
+    match &received.state {
+        ReceivedState::Filing { due, failures, fault } => Story {
+            now: match fault {
+                None => "The record is put where the clinical system takes it from.".to_owned(),
+                Some(fault) => format!("The record could not be filed: {}.", fault.words()),
+            },
+            waits_for: "the folder of received records".to_owned(),
+            until: Some(*due),
+            then: format!("it is tried again ({failures} tries failed so far)"),
+            gives_up_at: None,
+        },
+        ReceivedState::Acknowledging { delivery } => on_its_way(delivery, "our acknowledgement"),
+        ReceivedState::Held { hold, .. } => held(&hold.words()),
+        ReceivedState::Ended { ending, .. } => Story {
+            now: format!("It has ended: {}.", ended(ending)),
+            waits_for: "nothing".to_owned(),
+            until: None,
+            then: "it is kept as it is".to_owned(),
+            gives_up_at: None,
+        },
+    }
+}
+
+fn held(words: &str) -> Story {
+    Story {
+        now: format!("It is held: {words}."),
+        waits_for: "a person".to_owned(),
+        until: None,
+        then: "nothing happens by itself".to_owned(),
+        gives_up_at: None,
+    }
+}
+
+fn on_its_way(delivery: &Delivery, what: &str) -> Story {
+    let dispatch = &delivery.dispatch;
+    let (attempts, to) = (dispatch.attempts, &dispatch.to);
+    let gives_up_at = Some(dispatch.first_attempt_at.plus(GIVE_UP_AFTER));
+    let story = |now: String, until: Option<Timestamp>, then: &str| Story {
+        now,
+        waits_for: format!("{to} to take {what}"),
+        until,
+        then: then.to_owned(),
+        gives_up_at,
+    };
+    match &delivery.phase {
+        Phase::Queued { due, why: None } => {
+            story(format!("The packet with {what} is about to go to {to}."), Some(*due), "it is sent")
+        }
+        Phase::Queued { due, why: Some(why) } => story(
+            format!("{attempts} attempts to reach {to} so far. The last one: {}.", why.words()),
+            Some(*due),
+            "the same packet goes again, with the same identity",
+        ),
+        Phase::Sending { since } => story(
+            format!("Attempt {attempts} to {to} is under way since {}.", since.to_ebxml()),
+            None,
+            "its answer decides",
+        ),
+        Phase::Restamping { .. } => story(
+            "The packet's time ran out; the same record gets a new envelope.".to_owned(),
+            None,
+            "it is sent again",
+        ),
+    }
+}
+
+/// What an operator can do, each tried on the transfer itself.
+fn choices(transfer: &Transfer, now: Timestamp) -> Vec<Choice> {
+    let id = short(&transfer.id);
+    let mut choices = Vec::new();
+    if allows(transfer, Verb::Retry, now) {
+        let effect = if transfer.has_ended() {
+            "Sends the same record again, in the same conversation, under a new message id."
+        } else if transfer.waits_for_person() {
+            "Takes it up again. Do this once what held it is mended."
+        } else {
+            "Tries now instead of waiting."
+        };
+        choices.push(Choice {
+            command: format!("throughcare retry {id} --reason \"...\""),
+            effect: effect.to_owned(),
+        });
+    }
+    if allows(transfer, Verb::Cancel, now) {
+        choices.push(Choice {
+            command: format!("throughcare cancel {id} --reason \"...\""),
+            effect: "Ends it. What was already sent cannot be recalled.".to_owned(),
+        });
+    }
+    if !choices.is_empty() {
+        choices.push(Choice {
+            command: format!("throughcare show {id}"),
+            effect: "Shows every attempt, answer and delay so far.".to_owned(),
+        });
+    }
+    choices
+}
+
+/// Whether the transfer would take the act: it is stepped, and the result thrown away.
+pub(super) fn allows(transfer: &Transfer, verb: Verb, now: Timestamp) -> bool {
+    let act = Act { verb, reason: String::new(), uid: 0 };
+    transfer.step(&Event::Act(act), now).is_ok()
+}
