@@ -4,5 +4,6 @@
 
 pub mod canonical;
 pub mod fingerprint;
+pub mod mime;
 pub mod signature;
 pub mod xml;

@@ -94,7 +94,11 @@ pub fn export(store: &Store, out: &mut impl Write) -> Result<u64, ExportError> {
     for table in Table::ALL {
         for row in store.scan(table, &[]) {
             let (key, value) = row?;
-            let line = Line::Record { table: table.name().to_owned(), key: STANDARD.encode(key), value: readable(&value) };
+            let line = Line::Record {
+                table: table.name().to_owned(),
+                key: STANDARD.encode(key),
+                value: readable(&value),
+            };
             write(&line, Some(&mut digest))?;
             records += 1;
         }
@@ -214,7 +218,11 @@ mod tests {
         let store = Store::open(folder, &Options::default()).unwrap();
         let mut changes = Changes::default();
         for n in 0u32..2500 {
-            changes.put(Table::Transfer, &n.to_be_bytes(), [b"\x01{\"n\":", n.to_string().as_bytes(), b"}"].concat());
+            changes.put(
+                Table::Transfer,
+                &n.to_be_bytes(),
+                [b"\x01{\"n\":", n.to_string().as_bytes(), b"}"].concat(),
+            );
         }
         changes.put(Table::Ledger, b"r", vec![0xff, 0xfe]);
         store.commit(changes).unwrap();

@@ -2,13 +2,10 @@
 #![allow(clippy::unwrap_used, reason = "a test stops at its first surprise")]
 
 mod canonical;
-<<<<<<< HEAD
 mod config;
 mod json_schema;
 mod service;
-=======
 mod network;
->>>>>>> net
 mod signatures;
 mod tidy;
 mod tools;
