@@ -3,7 +3,9 @@
 //! Pure: bytes in, bytes or a reasoned refusal out. No clock, no files, no sockets.
 
 pub mod canonical;
+pub mod description;
 pub mod fingerprint;
+pub mod hl7;
 pub mod mime;
 pub mod signature;
 pub mod xml;

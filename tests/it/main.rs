@@ -4,8 +4,9 @@
 mod canonical;
 mod config;
 mod json_schema;
-mod service;
 mod network;
+mod service;
 mod signatures;
 mod tidy;
 mod tools;
+mod wire;
