@@ -12,3 +12,4 @@ mod signatures;
 mod simulation;
 mod tidy;
 mod tools;
+mod wire;
