@@ -7,11 +7,13 @@
 mod act;
 mod check;
 mod completions;
+mod demo;
 mod event;
 mod export;
 mod list;
 mod output;
 mod quarantine;
+mod run;
 mod show;
 mod status;
 
@@ -60,6 +62,10 @@ pub struct Common {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Run the daemon, in the foreground
+    Run(run::Arguments),
+    /// Show a release from a prison to a practice, on this machine
+    Demo(demo::Arguments),
     /// Say what is wrong with the settings
     Check(check::Arguments),
     /// What needs me today? And how does it go?
@@ -114,6 +120,8 @@ impl Cli {
     fn run(self) -> anyhow::Result<Exit> {
         let common = self.common;
         match self.command {
+            Command::Run(arguments) => run::run(&arguments, &common),
+            Command::Demo(arguments) => demo::run(&arguments, &common),
             Command::Check(arguments) => check::run(&arguments, &common),
             Command::Status(arguments) => status::run(&arguments, &common),
             Command::List(arguments) => list::run(&arguments, &common),

@@ -344,6 +344,11 @@ impl<'a> Incoming<'a> {
         self.part(self.manifest.first()?)
     }
 
+    /// The Content-IDs of the parts, in the order of the message.
+    pub fn part_ids(&self) -> impl Iterator<Item = &str> {
+        self.parts.iter().filter_map(|part| part.content_id.as_deref())
+    }
+
     /// Every other item of the manifest, with its part where it has one in this message.
     pub fn attachments(&self) -> Vec<(&Item, Option<&Part<'a>>)> {
         self.manifest.iter().skip(1).map(|item| (item, self.part(item))).collect()
