@@ -96,11 +96,7 @@ impl<'s> Draft<'s> {
     }
 
     /// The whole commit. `head` is the number of the last outbox entry and is moved on; `counts` likewise.
-    pub fn finish(
-        self,
-        head: &mut u64,
-        counts: &mut BTreeMap<String, u64>,
-    ) -> (Changes, usize) {
+    pub fn finish(self, head: &mut u64, counts: &mut BTreeMap<String, u64>) -> (Changes, usize) {
         let mut changes = Changes::default();
         for (id, (before, now)) in &self.transfers {
             write_transfer(&mut changes, *id, before.as_ref(), now);

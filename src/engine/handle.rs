@@ -106,7 +106,8 @@ impl Committer {
     fn work(mut self, runtime: &tokio::runtime::Handle) -> Result<(), EngineError> {
         loop {
             let (batch, open) = runtime.block_on(self.gather());
-            let (inputs, waiting): (Vec<Input>, Vec<_>) = batch.into_iter().map(|e| (e.input, e.reply)).unzip();
+            let (inputs, waiting): (Vec<Input>, Vec<_>) =
+                batch.into_iter().map(|e| (e.input, e.reply)).unzip();
             let began = clock::instant();
             let turn = self.engine.turn(inputs, clock::now())?;
             let took = began.elapsed();

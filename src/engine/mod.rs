@@ -232,7 +232,9 @@ impl Engine {
 
     fn take(&mut self, draft: &mut Draft<'_>, input: Input, now: Timestamp) -> Result<Reply, EngineError> {
         match input {
-            Input::Custody { event, digest, warnings } => self.take_custody(draft, event, digest, warnings, now),
+            Input::Custody { event, digest, warnings } => {
+                self.take_custody(draft, event, digest, warnings, now)
+            }
             Input::Quarantine { entry, outcome, dead_letter } => {
                 Ok(put_aside(draft, entry, outcome, dead_letter, Reply::Taken)?)
             }
@@ -327,7 +329,9 @@ impl Engine {
                     (_, _) => None,
                 };
                 match id {
-                    Some(id) if sent_to(draft, id)?.as_ref() == Some(from) => self.apply(draft, id, event, now),
+                    Some(id) if sent_to(draft, id)?.as_ref() == Some(from) => {
+                        self.apply(draft, id, event, now)
+                    }
                     Some(_) | None => put_aside(draft, stranger, None, false, Reply::Stranger),
                 }
             }

@@ -66,8 +66,12 @@ impl Line {
         };
         match (format, table, key, value, records, sha256) {
             (Some(format), None, None, None, None, None) => Some(Meaning::Header { format }),
-            (None, Some(table), Some(key), Some(value), None, None) => Some(Meaning::Record { table, key, value }),
-            (None, None, None, None, Some(records), Some(sha256)) => Some(Meaning::Trailer { records, sha256 }),
+            (None, Some(table), Some(key), Some(value), None, None) => {
+                Some(Meaning::Record { table, key, value })
+            }
+            (None, None, None, None, Some(records), Some(sha256)) => {
+                Some(Meaning::Trailer { records, sha256 })
+            }
             _ => None,
         }
     }
@@ -132,7 +136,11 @@ pub fn export(store: &Store, out: &mut impl Write) -> Result<u64, ExportError> {
     for table in Table::ALL {
         for row in store.scan(table, &[]) {
             let (key, value) = row?;
-            let line = Line { table: Some(table.name().to_owned()), key: Some(STANDARD.encode(key)), ..readable(&value) };
+            let line = Line {
+                table: Some(table.name().to_owned()),
+                key: Some(STANDARD.encode(key)),
+                ..readable(&value)
+            };
             write(&line, Some(&mut digest))?;
             records += 1;
         }
@@ -253,7 +261,11 @@ mod tests {
         let store = Store::open(folder, &Options::default()).unwrap();
         let mut changes = Changes::default();
         for n in 0u32..2500 {
-            changes.put(Table::Transfer, &n.to_be_bytes(), [b"\x01{\"n\":", n.to_string().as_bytes(), b"}"].concat());
+            changes.put(
+                Table::Transfer,
+                &n.to_be_bytes(),
+                [b"\x01{\"n\":", n.to_string().as_bytes(), b"}"].concat(),
+            );
         }
         changes.put(Table::Ledger, b"r", vec![0xff, 0xfe]);
         store.commit(changes).unwrap();

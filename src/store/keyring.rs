@@ -89,7 +89,12 @@ impl Keyring {
             let mut key = Zeroizing::new([0u8; 32]);
             fill(&mut *key);
             let text: String = key.iter().map(|b| format!("{b:02x}")).collect();
-            let mut out = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o400).open(file).map_err(at)?;
+            let mut out = std::fs::OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(0o400)
+                .open(file)
+                .map_err(at)?;
             out.write_all(Zeroizing::new(text).as_bytes()).and_then(|()| out.sync_all()).map_err(at)?;
         }
         Self::load(file)
@@ -138,7 +143,10 @@ impl Master {
         Self {
             id: fingerprint.as_ref()[..4].iter().map(|b| format!("{b:02x}")).collect(),
             aead: LessSafeKey::new(unbound),
-            naming: hmac::Key::new(hmac::HMAC_SHA256, digest::digest(&digest::SHA256, &[b"naming", &key[..]].concat()).as_ref()),
+            naming: hmac::Key::new(
+                hmac::HMAC_SHA256,
+                digest::digest(&digest::SHA256, &[b"naming", &key[..]].concat()).as_ref(),
+            ),
         }
     }
 }

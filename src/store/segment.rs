@@ -44,12 +44,17 @@ impl Appender {
         let mut next = 0;
         for entry in std::fs::read_dir(folder)? {
             let name = entry?.file_name();
-            let number = name.to_str().and_then(|n| n.strip_suffix(".seg")).and_then(|n| u64::from_str_radix(n, 16).ok());
+            let number = name
+                .to_str()
+                .and_then(|n| n.strip_suffix(".seg"))
+                .and_then(|n| u64::from_str_radix(n, 16).ok());
             next = next.max(number.map_or(0, |n| n + 1));
         }
         let (records, incoming) = mpsc::channel(QUEUE);
         let folder = folder.to_owned();
-        std::thread::Builder::new().name("vault".to_owned()).spawn(move || append(&folder, next, incoming))?;
+        std::thread::Builder::new()
+            .name("vault".to_owned())
+            .spawn(move || append(&folder, next, incoming))?;
         Ok(Self { records })
     }
 
@@ -92,7 +97,11 @@ struct Segment {
 }
 
 impl Segment {
-    fn current<'s>(open: &'s mut Option<Self>, folder: &Path, next: &mut u64) -> std::io::Result<&'s mut Self> {
+    fn current<'s>(
+        open: &'s mut Option<Self>,
+        folder: &Path,
+        next: &mut u64,
+    ) -> std::io::Result<&'s mut Self> {
         if open.as_ref().is_none_or(|s| s.length >= ROTATE_AT) {
             let path: PathBuf = folder.join(file_name(*next));
             let file = File::options().append(true).create_new(true).open(path)?;

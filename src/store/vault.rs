@@ -86,7 +86,8 @@ impl Vault {
         fill(&mut *key);
         let sealed = seal::seal(&key, plain);
         let place = if plain.len() <= SMALL {
-            let at = |source| VaultError::File { doing: "append to", file: self.folder.to_path_buf(), source };
+            let at =
+                |source| VaultError::File { doing: "append to", file: self.folder.to_path_buf(), source };
             Where::Segment(self.appender.append(sealed).await.map_err(at)?)
         } else {
             let name = self.keys.name(digest::digest(&digest::SHA256, &sealed).as_ref());

@@ -91,7 +91,7 @@ mod tests {
             Some(start.plus(Duration::from_secs(1))),
             "a straggler changes nothing"
         );
-        let mut now = start;
+        let mut now;
         let mut rests = Vec::new();
         for _ in 0..7 {
             now = breaker.resting_until().unwrap();

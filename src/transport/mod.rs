@@ -4,6 +4,7 @@
 //! message and reports what was observed, and never decides what follows from it.
 
 mod answer;
+pub mod classify;
 mod https;
 pub mod issue;
 mod pool;

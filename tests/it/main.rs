@@ -1,5 +1,5 @@
-//! Everything that needs the crate from outside, a process, a socket or a real tool.
-#![allow(clippy::unwrap_used, reason = "a test stops at its first surprise")]
+//! Whole-system tests, and comparisons with other people's programs.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails where it stands")]
 
 mod canonical;
 mod config;
@@ -8,5 +8,6 @@ mod json_schema;
 mod network;
 mod service;
 mod signatures;
+mod simulation;
 mod tidy;
 mod tools;
