@@ -11,6 +11,7 @@ mod event;
 mod export;
 mod list;
 mod output;
+mod packet;
 mod quarantine;
 mod show;
 mod status;
@@ -80,6 +81,9 @@ pub enum Command {
     /// Custody events
     #[command(subcommand)]
     Event(event::Command),
+    /// A packet in a file; needs no daemon
+    #[command(subcommand)]
+    Packet(packet::Command),
     /// Write the whole store as JSON lines
     Export(export::Arguments),
     /// Read an export into a new store
@@ -123,6 +127,7 @@ impl Cli {
             Command::Cancel(arguments) => act::cancel(arguments, &common),
             Command::Quarantine(command) => quarantine::run(command, &common),
             Command::Event(command) => event::run(&command, &common),
+            Command::Packet(command) => packet::run(&command, &common),
             Command::Export(arguments) => export::run(&arguments, &common),
             Command::Import(arguments) => export::import(&arguments, &common),
             Command::Completions(arguments) => completions::run(&arguments),

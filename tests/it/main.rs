@@ -6,6 +6,7 @@ mod config;
 mod control;
 mod json_schema;
 mod network;
+mod packet_file;
 mod service;
 mod signatures;
 mod simulation;
