@@ -145,7 +145,9 @@ fn limits() -> MimeLimits {
 fn show(arguments: &ShowArguments, common: &Common) -> anyhow::Result<Exit> {
     let octets = read(&arguments.file)?;
     let packet = Packet::from_file(&octets)?;
-    let Received::Business(message) = open(&packet.content_type, &packet.body, Strictness::Tolerant, &limits())? else {
+    let Received::Business(message) =
+        open(&packet.content_type, &packet.body, Strictness::Tolerant, &limits())?
+    else {
         anyhow::bail!("{} is an acknowledgement of the transport, not a packet", arguments.file.display());
     };
     let mut report = shown(&packet, &message);
@@ -177,7 +179,8 @@ fn shown(packet: &Packet, message: &Incoming<'_>) -> Shown {
         signed: message.expect_unsigned().is_err(),
         bytes: length(&packet.body),
         parts: parts.collect(),
-        elsewhere: u64::try_from(attachments.iter().filter(|(_, part)| part.is_none()).count()).unwrap_or(u64::MAX),
+        elsewhere: u64::try_from(attachments.iter().filter(|(_, part)| part.is_none()).count())
+            .unwrap_or(u64::MAX),
         verify_with: None,
     }
 }
@@ -192,7 +195,8 @@ fn unpack(packet: &Packet, folder: &Path, trust: &Path) -> anyhow::Result<String
     let doing = || format!("unpacking into {}", folder.display());
     std::fs::DirBuilder::new().mode(0o700).create(folder).with_context(doing)?;
     let parts = mime::read(&packet.content_type, &packet.body, Strictness::Tolerant, &limits())?;
-    let mut line = format!("xmlsec1 --verify --enabled-key-data key-name --pubkey-cert-pem {}", trust.display());
+    let mut line =
+        format!("xmlsec1 --verify --enabled-key-data key-name --pubkey-cert-pem {}", trust.display());
     for (number, part) in parts.iter().enumerate() {
         let name = if number == 0 { "envelope.xml".to_owned() } else { format!("part{number}") };
         let path = folder.join(name);
@@ -218,9 +222,13 @@ fn verify(arguments: &VerifyArguments, common: &Common) -> anyhow::Result<Exit> 
             subject: Pin::subject_of(&verified.certificate),
             covers: verified.references.iter().map(|r| r.uri.clone()).collect(),
         },
-        Err(why) => {
-            Verification { verified: false, reason: Some(why.to_string()), signer: None, subject: None, covers: Vec::new() }
-        }
+        Err(why) => Verification {
+            verified: false,
+            reason: Some(why.to_string()),
+            signer: None,
+            subject: None,
+            covers: Vec::new(),
+        },
     };
     common.output().print(&report)?;
     Ok(if report.verified { Exit::Done } else { Exit::Negative })
@@ -241,7 +249,9 @@ enum Unverified {
 
 fn judge(octets: &[u8], trusted: &[u8], now: Timestamp) -> Result<Verified, Unverified> {
     let packet = Packet::from_file(octets)?;
-    let Received::Business(message) = open(&packet.content_type, &packet.body, Strictness::Strict, &limits())? else {
+    let Received::Business(message) =
+        open(&packet.content_type, &packet.body, Strictness::Strict, &limits())?
+    else {
         return Err(Unverified::Signal);
     };
     let under = |pins: Pins| message.verify(&Terms { pins: &pins, now, leniency: Leniency::default() });
@@ -281,7 +291,8 @@ impl fmt::Display for Shown {
         labelled(f, "  size", 16, &bytes(self.bytes))?;
         labelled(f, "  signature", 16, if self.signed { "present; see packet verify" } else { "none" })?;
         writeln!(f)?;
-        let row = |part: &ShownPart| vec![bytes(part.bytes), part.content_type.clone(), part.content_id.clone()];
+        let row =
+            |part: &ShownPart| vec![bytes(part.bytes), part.content_type.clone(), part.content_id.clone()];
         table(f, &["SIZE", "TYPE", "CONTENT-ID"], &self.parts.iter().map(row).collect::<Vec<_>>())?;
         if self.elsewhere > 0 {
             writeln!(f, "{} more travel in messages of their own.", self.elsewhere)?;
@@ -313,4 +324,3 @@ impl fmt::Display for Verification {
         Ok(())
     }
 }
-

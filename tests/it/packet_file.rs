@@ -3,11 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, PKCS_ECDSA_P256_SHA256};
 use serde_json::Value;
 use throughcare::clock;
 use throughcare::model::{ConversationId, CpaId, MessageId, PartyKey};
-use throughcare::packet::envelope::{AckRequest, GP2GP, Header, TO_PARTY_MSH};
+use throughcare::packet::envelope::{AckRequest, GP2GP, Header};
 use throughcare::packet::signature::Signer;
 use throughcare::packet::{Attachment, Packet, PacketLimits, assemble};
 
@@ -23,6 +25,13 @@ struct Signed {
     issuer: PathBuf,
     stranger: PathBuf,
     packet: Packet,
+}
+
+/// DER as PEM, in lines of 64.
+fn pem(label: &str, der: &[u8]) -> String {
+    let text = STANDARD.encode(der);
+    let lines: Vec<&str> = text.as_bytes().chunks(64).map(|l| std::str::from_utf8(l).unwrap()).collect();
+    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
 }
 
 fn certificate(name: &str) -> CertificateParams {
@@ -41,14 +50,16 @@ impl Signed {
         let root_certificate = root.self_signed(&root_key).unwrap();
         let own = certificate("A prison").signed_by(&own_key, &Issuer::new(root, root_key)).unwrap();
         let other = certificate("A stranger").self_signed(&other_key).unwrap();
-        let write = |name: &str, pem: String| {
+        let write = |name: &str, der: &[u8]| {
             let path = folder.path().join(name);
-            std::fs::write(&path, pem).unwrap();
+            std::fs::write(&path, pem("CERTIFICATE", der)).unwrap();
             path
         };
-        let signer = Signer::from_pem(&own_key.serialize_pem(), &own.pem()).unwrap();
-        let (certificate, issuer) = (write("own.pem", own.pem()), write("root.pem", root_certificate.pem()));
-        let stranger = write("other.pem", other.pem());
+        let signer =
+            Signer::from_pem(&pem("PRIVATE KEY", &own_key.serialize_der()), &pem("CERTIFICATE", own.der()))
+                .unwrap();
+        let (certificate, issuer) = (write("own.pem", own.der()), write("root.pem", root_certificate.der()));
+        let stranger = write("other.pem", other.der());
         Self { packet: packet(Some(&signer)), certificate, issuer, stranger, folder }
     }
 
@@ -73,7 +84,7 @@ fn packet(signer: Option<&Signer>) -> Packet {
         time_to_live: Some(now.plus(std::time::Duration::from_secs(3600))),
         refers_to: None,
         duplicate_elimination: true,
-        ack_requested: AckRequest::Signed(TO_PARTY_MSH.to_owned()),
+        ack_requested: AckRequest::Party { signed: true },
     };
     let letter = Attachment {
         document_id: "5A1B3C00-0000-4000-8000-000000000001",
@@ -85,7 +96,12 @@ fn packet(signer: Option<&Signer>) -> Packet {
 }
 
 fn throughcare(arguments: &[&str], paths: &[&Path]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_throughcare")).arg("packet").args(arguments).args(paths).output().unwrap()
+    Command::new(env!("CARGO_BIN_EXE_throughcare"))
+        .arg("packet")
+        .args(arguments)
+        .args(paths)
+        .output()
+        .unwrap()
 }
 
 /// Exit code and report of `packet verify --json`, checked against its schema.
@@ -128,7 +144,9 @@ fn one_flipped_byte_anywhere_is_noticed() {
     }
     // The only octets outside every digest are MIME headers and boundaries; a change there changes no content.
     for (at, report) in accepted {
-        let around = String::from_utf8_lossy(&signed.packet.body[at.saturating_sub(40)..(at + 40).min(length)]).into_owned();
+        let around =
+            String::from_utf8_lossy(&signed.packet.body[at.saturating_sub(40)..(at + 40).min(length)])
+                .into_owned();
         assert!(around.contains("Content-") || around.contains("--"), "byte {at} in {around:?}: {report}");
     }
 }
@@ -172,7 +190,8 @@ fn the_line_that_show_prints_verifies_with_xmlsec1() {
     let file = signed.file(&signed.packet);
     let folder = signed.folder.path().join("parts");
     let trust = signed.certificate.to_str().unwrap();
-    let shown = throughcare(&["show", "--json", "--trust", trust, "--unpack", folder.to_str().unwrap()], &[&file]);
+    let shown =
+        throughcare(&["show", "--json", "--trust", trust, "--unpack", folder.to_str().unwrap()], &[&file]);
     let report: Value = serde_json::from_slice(&shown.stdout)
         .unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&shown.stderr)));
     let line = report["verify_with"].as_str().unwrap();
