@@ -7,6 +7,7 @@ pub mod control;
 pub mod directory;
 pub mod engine;
 pub mod inbox;
+pub mod intake;
 pub mod model;
 pub mod packet;
 pub mod records;

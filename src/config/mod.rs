@@ -134,12 +134,7 @@ impl Config {
         }
         // Without systemd's credentials the sealing key is made at the first start, so it belongs to the state.
         self.vault.key = credentials.unwrap_or(&state).join(&self.vault.key);
-        let keys = [
-            &mut self.tls.key,
-            &mut self.signing.key,
-            &mut self.amqp.url_file,
-            &mut self.amqp.key,
-        ];
+        let keys = [&mut self.tls.key, &mut self.signing.key, &mut self.amqp.url_file, &mut self.amqp.key];
         for path in keys.into_iter().flatten() {
             *path = secrets.join(&*path);
         }

@@ -242,7 +242,7 @@ fn hold_words(transfer: &Transfer) -> Option<String> {
 
 fn was_reported(transfer: &Transfer) -> bool {
     match &transfer.case {
-        Case::Release(release) => release.reported_at.is_some(),
+        Case::Release(release) => release.reported != crate::transfer::Reported::Nothing,
         Case::Received(_) | Case::Noted(_) => false,
     }
 }

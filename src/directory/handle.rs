@@ -12,9 +12,6 @@ use super::file::DirectoryError;
 use super::{Directory, Fingerprint};
 use crate::model::Timestamp;
 
-/// How often the file is looked at: an edit is in force before its author has changed windows.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
-
 /// Thirty thousand parties with long entries; more is some other file.
 const MOST_BYTES: u64 = 32 * 1024 * 1024;
 
@@ -111,10 +108,10 @@ impl DirectoryHandle {
         if unchanged { Ok(()) } else { self.reload(now) }
     }
 
-    /// Looks at the file for ever, every two seconds; end it by dropping the future.
-    pub async fn watch(self) {
+    /// Looks at the file for ever, as often as `every`; end it by dropping the future.
+    pub async fn watch(self, every: Duration) {
         loop {
-            tokio::time::sleep(LOOK_EVERY).await;
+            tokio::time::sleep(every).await;
             let handle = self.clone();
             // A bad edit is already logged and kept in the status; the next look may find it mended.
             let look =

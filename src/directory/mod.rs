@@ -18,7 +18,7 @@ pub use file::{DirectoryError, EntryError};
 pub use handle::{DirectoryHandle, DirectoryStatus};
 pub use party::{
     AckRequested, Address, AnswerStatus, Contract, Delivery, DuplicateElimination, MessageLimits, Party,
-    PartyKind, Peer, PeerTls, Profile, Repeat, Standing, SyncReply,
+    PartyKind, Peer, PeerTls, Profile, Standing, SyncReply,
 };
 
 use crate::model::{OdsCode, PartyKey};

@@ -14,6 +14,7 @@ use super::endpoint::Endpoint;
 use crate::model::{Asid, CpaId, OdsCode, PartyKey, Timestamp};
 use crate::packet::signature::Pins;
 use crate::packet::signature::verify::Leniency;
+use crate::transfer::retry::{self, Repeat};
 
 /// The settings of custody reference §2: who takes part in GP2GP, and who is known only to be refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -213,6 +214,17 @@ impl Peer {
         self.endpoint_by_action.get(action).unwrap_or(&self.endpoint)
     }
 
+    /// What the contract says of retrying, as a delivery keeps it.
+    pub fn retry_contract(&self) -> retry::Contract {
+        let millis = |d: Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
+        retry::Contract {
+            retries: self.contract.retries,
+            retry_interval_ms: millis(self.contract.retry_interval),
+            persist_duration_ms: millis(self.contract.persist_duration),
+            repeat: self.repeat,
+        }
+    }
+
     /// Where a signal that does not travel in the HTTP answer is posted, when the party has such a route
     /// (wire reference §1.3): only an endpoint named for the signal itself counts.
     pub fn signal_endpoint(&self, action: &str) -> Option<&Endpoint> {
@@ -238,16 +250,6 @@ pub enum Delivery {
     Push,
     /// The practice registers the patient and asks.
     OnRequest,
-}
-
-/// What happens when the contract's window has closed without acknowledgement.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Repeat {
-    /// Send again with a new transmission, on the long ladder.
-    UntilAcknowledged,
-    /// End as the contract says.
-    Contract,
 }
 
 /// The contract properties of one party.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::engine::EngineError;
-use crate::engine::ledger::{self, DueRow, OutboxItem};
+use crate::engine::ledger::{self, DueRow};
 use crate::model::{Timestamp, TransferId};
 use crate::store::{Changes, Store, Table};
 use crate::transfer::journal::Entry;
@@ -17,7 +17,7 @@ pub struct Draft<'s> {
     /// Transfers stepped in this turn: as stored before, and as they are now.
     transfers: HashMap<TransferId, (Option<Transfer>, Transfer)>,
     entries: Vec<(TransferId, u32, Entry)>,
-    outbox: Vec<OutboxItem>,
+    outbox: Vec<Outcome>,
     published: Vec<u64>,
 }
 
@@ -70,7 +70,7 @@ impl<'s> Draft<'s> {
             self.entries.push((next.id, next.entries, Entry { at: now, what }));
             next.entries += 1;
         }
-        self.outbox.extend(outcomes.into_iter().map(|o| OutboxItem::Outcome { outcome: Box::new(o) }));
+        self.outbox.extend(outcomes);
         match self.transfers.get_mut(&next.id) {
             Some((_, latest)) => *latest = next.clone(),
             None => {
@@ -80,14 +80,9 @@ impl<'s> Draft<'s> {
         next
     }
 
-    /// Publishes something that belongs to no transfer.
-    pub fn publish(&mut self, item: OutboxItem) {
-        self.outbox.push(item);
-    }
-
     /// Publishes an outcome that belongs to no transfer.
-    pub fn publish_outcome(&mut self, outcome: Outcome) {
-        self.publish(OutboxItem::Outcome { outcome: Box::new(outcome) });
+    pub fn publish(&mut self, outcome: Outcome) {
+        self.outbox.push(outcome);
     }
 
     /// Takes confirmed entries out of the outbox.

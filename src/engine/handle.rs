@@ -58,9 +58,14 @@ pub struct Overview {
 impl Handle {
     /// Gives the engine something; returns when it is durable, or was already known.
     pub async fn submit(&self, input: Input) -> Result<Reply, EngineStopped> {
+        self.enqueue(input).await?.await.map_err(|_| EngineStopped)
+    }
+
+    /// Gives the engine something; returns when it has its place in the queue. The reply comes when it is durable.
+    pub async fn enqueue(&self, input: Input) -> Result<oneshot::Receiver<Reply>, EngineStopped> {
         let (reply, answer) = oneshot::channel();
         self.inputs.send(Envelope { input, reply }).await.map_err(|_| EngineStopped)?;
-        answer.await.map_err(|_| EngineStopped)
+        Ok(answer)
     }
 
     /// The engine at a glance.

@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{ConversationId, EventId, MessageId, PartyKey, Timestamp, TransferId};
 use crate::transfer::dispatch::PacketRef;
-use crate::transfer::outcome::Outcome;
 
 /// The version of every record written today.
 const VERSION: u8 = 1;
@@ -119,26 +118,6 @@ pub struct ReceivedRow {
 /// Key of an outbox entry.
 pub fn outbox_key(number: u64) -> Vec<u8> {
     number.to_be_bytes().to_vec()
-}
-
-/// Something to be published on the queue.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", tag = "item")]
-pub enum OutboxItem {
-    /// An outcome.
-    Outcome {
-        /// What.
-        outcome: Box<Outcome>,
-    },
-    /// A message that could not be taken, for the dead-letter exchange.
-    DeadLetter {
-        /// Why.
-        reason: String,
-        /// As it was declared.
-        content_type: String,
-        /// The octets, sealed.
-        body: PacketRef,
-    },
 }
 
 /// Something put aside: unreadable, contradictory, or nobody's.

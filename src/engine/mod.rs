@@ -16,7 +16,7 @@ pub use agenda::{Agenda, LaneView, Limits};
 pub use handle::{EngineStopped, Handle, Overview, run};
 
 use crate::engine::draft::Draft;
-use crate::engine::ledger::{EventRow, OutboxItem, Quarantined, ReceivedRow, Unreadable};
+use crate::engine::ledger::{EventRow, Quarantined, ReceivedRow, Unreadable};
 use crate::model::{ConversationId, MessageId, OdsCode, PartyKey, Timestamp, TransferId};
 use crate::store::{Store, StoreError, Table};
 use crate::transfer::custody::CustodyEvent;
@@ -49,8 +49,6 @@ pub enum Input {
         entry: Quarantined,
         /// What the custody system is told.
         outcome: Option<Box<Outcome>>,
-        /// Whether a copy goes to the dead-letter exchange.
-        dead_letter: bool,
     },
     /// A message from a party, verified and sealed, with the answer it gets.
     Message {
@@ -235,9 +233,7 @@ impl Engine {
             Input::Custody { event, digest, warnings } => {
                 self.take_custody(draft, event, digest, warnings, now)
             }
-            Input::Quarantine { entry, outcome, dead_letter } => {
-                Ok(put_aside(draft, entry, outcome, dead_letter, Reply::Taken)?)
-            }
+            Input::Quarantine { entry, outcome } => Ok(put_aside(draft, entry, outcome, Reply::Taken)?),
             Input::Message { from, message_id, digest, answer, keep_until, event, route, stranger } => {
                 let key = ledger::received_key(&from, &message_id);
                 if let Some(bytes) = draft.row(Table::Ledger, &key)? {
@@ -311,7 +307,7 @@ impl Engine {
                 let id = Transfer::id_for_arrival(from, *conversation);
                 if draft.transfer(id)?.is_some() {
                     // A second extract in one conversation is a re-send; the first one stands (S60, TD27.2).
-                    return put_aside(draft, stranger, None, false, Reply::Stranger);
+                    return put_aside(draft, stranger, None, Reply::Stranger);
                 }
                 self.open_transfer(draft, id, event, now);
                 Ok(Reply::Taken)
@@ -332,7 +328,7 @@ impl Engine {
                     Some(id) if sent_to(draft, id)?.as_ref() == Some(from) => {
                         self.apply(draft, id, event, now)
                     }
-                    Some(_) | None => put_aside(draft, stranger, None, false, Reply::Stranger),
+                    Some(_) | None => put_aside(draft, stranger, None, Reply::Stranger),
                 }
             }
         }
@@ -450,22 +446,14 @@ fn put_aside(
     draft: &mut Draft<'_>,
     entry: Quarantined,
     outcome: Option<Box<Outcome>>,
-    dead_letter: bool,
     reply: Reply,
 ) -> Result<Reply, EngineError> {
     let key = ledger::quarantine_key(entry.id);
     if draft.row(Table::Quarantine, &key)?.is_some() {
         return Ok(Reply::Duplicate(None));
     }
-    if dead_letter {
-        draft.publish(OutboxItem::DeadLetter {
-            reason: entry.reason.clone(),
-            content_type: entry.content_type.clone(),
-            body: entry.body.clone(),
-        });
-    }
     if let Some(outcome) = outcome {
-        draft.publish_outcome(*outcome);
+        draft.publish(*outcome);
     }
     draft.put(Table::Quarantine, key, ledger::encode(&entry));
     Ok(reply)

@@ -1,6 +1,14 @@
 //! The HTTPS endpoint other parties post to: arrivals are read whole, checked, made durable through the engine's
 //! front, and only then answered.
 
+pub mod answer;
+pub mod judge;
+mod packets;
+mod reception;
 mod server;
+mod signals;
 
+pub use packets::{CannotSign, ErrorText, Packets, Told, Unreadable};
+pub use reception::{OwnSignal, Reception};
 pub use server::{Caller, Desk, HttpAnswer, Inbox, InboxLimits, Posted};
+pub use signals::post_signals;

@@ -3,6 +3,7 @@
 //! What a request means and what is answered is the [`Desk`]'s; here it is only read whole or turned away. A
 //! caller is known by its certificate before its first octet is looked at.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
@@ -122,9 +123,8 @@ impl HttpAnswer {
 pub struct Caller {
     chain: Vec<CertificateDer<'static>>,
     address: SocketAddr,
-    /// The last party it was found to speak for, and under which directory: a connection mostly carries one
-    /// party's messages, and the check costs as much as a handshake.
-    known_as: Mutex<Option<(PartyKey, Option<Fingerprint>)>>,
+    /// The parties it was found to speak for, and under which directory: the check costs as much as a handshake.
+    known_as: Mutex<HashMap<PartyKey, Option<Fingerprint>>>,
 }
 
 impl Caller {
@@ -147,10 +147,11 @@ impl Caller {
         now: Timestamp,
     ) -> Result<(), NotTheirs> {
         let mut known_as = self.known_as.lock().unwrap_or_else(PoisonError::into_inner);
-        let claim = Some((peer.address.party_key.clone(), directory));
-        if *known_as != claim {
+        let party = &peer.address.party_key;
+        if known_as.get(party) != Some(&directory) {
             tls.speaks_for(&self.chain, peer, now)?;
-            *known_as = claim;
+            // No more than the directory has parties: only those that pass are kept.
+            known_as.insert(party.clone(), directory);
         }
         Ok(())
     }
@@ -252,10 +253,11 @@ async fn connection<D: Desk>(
     };
     let chain = tls.get_ref().1.peer_certificates().unwrap_or_default().iter();
     let chain = chain.map(|c| c.clone().into_owned()).collect();
-    let caller = Arc::new(Caller { chain, address, known_as: Mutex::new(None) });
+    let caller = Arc::new(Caller { chain, address, known_as: Mutex::default() });
     let limits = &shared.limits;
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(limits.header).max_buf_size(limits.header_bytes);
+    http.timer(TokioTimer::new()).header_read_timeout(limits.header);
+    http.max_header_size(limits.header_bytes).max_buf_size(128 * 1024);
     let service = service_fn(|request| respond(&shared, &caller, request));
     let serving = http.serve_connection(TokioIo::new(tls), service);
     tokio::pin!(serving);

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::sniff::FileType;
-use crate::directory::Fingerprint;
 use crate::model::{ConversationId, OdsCode, Timestamp, TransferId};
+use crate::packet::fingerprint::{Digesting, Fingerprint};
 
 /// More files than the largest record known nationally has attachments (2,658; custody reference §11).
 const MOST_ATTACHMENTS: usize = 10_000;
@@ -220,7 +220,7 @@ fn write(beside: &Path, record: &mut ReceivedRecord<'_>, now: Timestamp) -> io::
 /// Copies in constant memory, digesting on the way, and syncs.
 fn copy(folder: &Path, name: &str, from: &mut dyn Read) -> io::Result<(u64, Fingerprint)> {
     let mut file = File::create_new(folder.join(name))?;
-    let mut digest = crate::directory::Digesting::default();
+    let mut digest = Digesting::default();
     let mut buffer = vec![0; 64 * 1024];
     let mut bytes = 0;
     loop {

@@ -15,6 +15,7 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use super::sniff::FileType;
+use crate::transfer::reason::PrepareFault;
 
 /// The name an event gives a record: 1 to 128 of `A-Z a-z 0-9 . _ -`, not beginning with a dot.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -107,6 +108,19 @@ impl RecordFault {
             | Self::TooLarge { .. }
             | Self::NotJson { .. }
             | Self::NotABundle => false,
+        }
+    }
+}
+
+impl From<&RecordFault> for PrepareFault {
+    /// What a release says of a record that could not be fetched.
+    fn from(fault: &RecordFault) -> Self {
+        match fault {
+            RecordFault::NotFound => Self::RecordMissing,
+            RecordFault::Unreadable(_) => Self::RecordUnreadable,
+            RecordFault::BadName | RecordFault::Escapes | RecordFault::NotAFile => Self::RecordNameUnsafe,
+            RecordFault::TooLarge { .. } => Self::RecordTooLarge,
+            RecordFault::NotJson { .. } | RecordFault::NotABundle => Self::RecordMalformed,
         }
     }
 }

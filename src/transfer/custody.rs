@@ -7,7 +7,7 @@
 mod identity;
 mod kind;
 mod opaque;
-mod word;
+pub(crate) mod word;
 
 use serde::{Deserialize, Serialize};
 

@@ -29,7 +29,7 @@ use crate::transfer::event::Event;
 use crate::transfer::journal::What;
 use crate::transfer::outcome::{Outcome, OutcomeId, OutcomeKind};
 pub use crate::transfer::received::{Received, ReceivedState};
-pub use crate::transfer::release::{Release, ReleaseState};
+pub use crate::transfer::release::{Release, ReleaseState, Reported};
 
 /// One patient, one registration, one direction.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

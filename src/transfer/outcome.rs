@@ -8,8 +8,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::custody::word::words;
 use super::custody::{PatientRef, Source, Stay};
-use crate::custody_words as words;
 use crate::model::{EventId, OdsCode, Timestamp, TransferId, derived_uuid};
 
 /// One thing the clinical system should know.

@@ -39,8 +39,20 @@ pub struct Release {
     pub receipt: Option<PacketRef>,
     /// The practice's acknowledgement, kept.
     pub acknowledgement: Option<PacketRef>,
-    /// When failure was reported: undelivered for a day, or unanswered for eight.
-    pub reported_at: Option<Timestamp>,
+    /// What was reported of it so far.
+    pub reported: Reported,
+}
+
+/// Which failure was reported to the custody system; each is reported once, and the work goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reported {
+    /// None.
+    Nothing,
+    /// Not delivered within a day.
+    Undelivered,
+    /// Not answered within eight days (S124).
+    Overdue,
 }
 
 /// Where a release stands. Each state holds only what is true in it.
@@ -110,7 +122,7 @@ impl Release {
             message_ids: Vec::new(),
             receipt: None,
             acknowledgement: None,
-            reported_at: None,
+            reported: Reported::Nothing,
         }
     }
 
@@ -159,16 +171,24 @@ impl Release {
             ReleaseState::AwaitingConfirmation { until } => Some(*until),
             ReleaseState::Preparing { due, .. } => Some(*due),
             ReleaseState::Delivering { delivery } => {
-                let report = self.reported_at.is_none().then(|| undelivered_at(delivery));
-                Some(earliest(delivery.deadline(), report))
+                Some(earliest(delivery.deadline(), self.next_report(delivery).map(|(at, _)| at)))
             }
             ReleaseState::AwaitingAcknowledgement { delivery, repeat_at } => {
-                let report = self.reported_at.is_none().then(|| overdue_at(delivery));
+                let report = self.next_report(delivery).map(|(at, _)| at);
                 Some(earliest(earliest(give_up_at(delivery), report), *repeat_at))
             }
             ReleaseState::Held { .. } => None,
             ReleaseState::Ended { listen_until, .. } => *listen_until,
         }
+    }
+
+    /// The failure that will be reported next, and when: a day without delivery, or eight days from it (A15, S124).
+    fn next_report(&self, delivery: &Delivery) -> Option<(Timestamp, Reported)> {
+        let (at, report) = match delivery.dispatch.delivered_at {
+            None => (delivery.dispatch.first_attempt_at.plus(UNDELIVERED_AFTER), Reported::Undelivered),
+            Some(delivered) => (delivered.plus(OVERDUE_AFTER), Reported::Overdue),
+        };
+        (self.reported < report).then_some((at, report))
     }
 
     pub(super) fn lane(&self) -> Lane {
@@ -216,15 +236,6 @@ impl Ending {
 
 fn earliest(a: Timestamp, b: Option<Timestamp>) -> Timestamp {
     b.map_or(a, |b| a.min(b))
-}
-
-fn undelivered_at(delivery: &Delivery) -> Timestamp {
-    delivery.dispatch.first_attempt_at.plus(UNDELIVERED_AFTER)
-}
-
-/// Eight days after the extract was sent (A15, S124).
-fn overdue_at(delivery: &Delivery) -> Timestamp {
-    delivery.dispatch.delivered_at.unwrap_or(delivery.dispatch.first_attempt_at).plus(OVERDUE_AFTER)
 }
 
 fn give_up_at(delivery: &Delivery) -> Timestamp {
@@ -358,9 +369,10 @@ fn on_due(step: &mut Step, now: Timestamp) -> Option<()> {
         }
         ReleaseState::Delivering { delivery } => {
             if now >= give_up_at(delivery) {
-                step.end(Ending::NeverDelivered, now);
-            } else if release.reported_at.is_none() && now >= undelivered_at(delivery) {
-                step.report(What::Undelivered, OutcomeKind::Undelivered, "not delivered within a day", now);
+                let answered = delivery.dispatch.delivered_at.is_some();
+                step.end(if answered { Ending::NeverAnswered } else { Ending::NeverDelivered }, now);
+            } else if let Some((_, report)) = release.next_report(delivery).filter(|(at, _)| now >= *at) {
+                step.report(report, now);
             } else {
                 let (effect, entries) = step.delivering()?.on_due(now);
                 step.effect = Some(effect);
@@ -370,8 +382,8 @@ fn on_due(step: &mut Step, now: Timestamp) -> Option<()> {
         ReleaseState::AwaitingAcknowledgement { delivery, repeat_at } => {
             if now >= give_up_at(delivery) {
                 step.end(Ending::NeverAnswered, now);
-            } else if release.reported_at.is_none() && now >= overdue_at(delivery) {
-                step.report(What::Overdue, OutcomeKind::Overdue, "no answer within eight days", now);
+            } else if let Some((_, report)) = release.next_report(delivery).filter(|(at, _)| now >= *at) {
+                step.report(report, now);
             } else if repeat_at.is_some() {
                 // The same packet again: a receiver that eliminates duplicates repeats its stored replies.
                 let mut delivery = delivery.clone();
@@ -499,7 +511,7 @@ fn on_late_signal(step: &mut Step, verdict: &Verdict, now: Timestamp) {
 fn on_acknowledged(step: &mut Step, ack: &Acknowledgement, now: Timestamp) -> Option<()> {
     let release = step.release()?;
     release.delivery()?;
-    let late = release.reported_at.is_some() || matches!(release.state, ReleaseState::Ended { .. });
+    let late = release.reported == Reported::Overdue || matches!(release.state, ReleaseState::Ended { .. });
     let verdict = Judgement::of(ack, release);
     let counts = verdict != Judgement::NothingNew;
     step.entries.push(What::Acknowledgement { positive: ack.positive, code: ack.code.clone(), counts });
@@ -691,10 +703,17 @@ impl Step {
     }
 
     /// Failure is reported once; the work goes on.
-    fn report(&mut self, what: What, kind: OutcomeKind, words: &str, now: Timestamp) {
+    fn report(&mut self, report: Reported, now: Timestamp) {
         if let Some(release) = self.release_mut() {
-            release.reported_at = Some(now);
+            release.reported = report;
         }
+        let (what, kind, words) = match report {
+            Reported::Nothing => return,
+            Reported::Undelivered => {
+                (What::Undelivered, OutcomeKind::Undelivered, "not delivered within a day")
+            }
+            Reported::Overdue => (What::Overdue, OutcomeKind::Overdue, "no answer within eight days"),
+        };
         self.entries.push(what);
         self.publish(kind, None, words, now);
     }

@@ -13,7 +13,7 @@ use crate::packet::signature::{Reference, receipt};
 use crate::packet::xml::Document;
 use crate::packet::{Received, open};
 use crate::transfer::verdict::{Accepted, Refused, TryAgain, Verdict};
-use crate::transport::{Answer, Reply};
+use crate::transport::{Observation, Reply};
 
 /// The longest wait a party can ask for with Retry-After: the quick retries' own ceiling.
 const LONGEST_PATIENCE: Duration = Duration::from_secs(15 * 60);
@@ -59,12 +59,12 @@ impl Judged {
 }
 
 /// Judges what was observed.
-pub fn classify(answer: &Answer, sent: &Sent<'_>, now: Timestamp) -> Judged {
+pub fn classify(answer: &Observation, sent: &Sent<'_>, now: Timestamp) -> Judged {
     match answer {
-        Answer::Unreachable { .. } => again(TryAgain::Unreachable),
-        Answer::TlsIdentity { .. } => again(TryAgain::TlsIdentity).alarming(),
-        Answer::Broken { .. } => again(TryAgain::UnknownOutcome),
-        Answer::Reply(reply) => judge_reply(reply, sent, now),
+        Observation::Unreachable { .. } => again(TryAgain::Unreachable),
+        Observation::TlsIdentity { .. } => again(TryAgain::TlsIdentity).alarming(),
+        Observation::Broken { .. } => again(TryAgain::UnknownOutcome),
+        Observation::Reply(reply) => judge_reply(reply, sent, now),
     }
 }
 
@@ -200,8 +200,7 @@ fn judge_status(reply: &Reply, now: Timestamp) -> Judged {
     match reply.status {
         300..=399 => refused(Refused::Redirect),
         408 | 425 | 429 | 503 => {
-            let seconds = reply.retry_after.as_deref().and_then(|t| t.trim().parse().ok());
-            let asked = seconds.map(|s| now.plus(Duration::from_secs(s).min(LONGEST_PATIENCE)));
+            let asked = reply.wait(now).map(|wait| now.plus(wait.min(LONGEST_PATIENCE)));
             Judged { retry_after: asked, ..again(TryAgain::Busy) }
         }
         413 => refused(Refused::TooLarge),
@@ -236,9 +235,9 @@ mod tests {
         }
     }
 
-    fn reply(status: u16, body: &[u8]) -> Answer {
+    fn reply(status: u16, body: &[u8]) -> Observation {
         let retry_after = (status == 503).then(|| "30".to_owned());
-        Answer::Reply(Reply {
+        Observation::Reply(Reply {
             status,
             content_type: Some("text/xml".to_owned()),
             retry_after,
@@ -285,10 +284,10 @@ mod tests {
             text(&e, "\"Error\"", severity)
         };
         let why = || "x".to_owned();
-        let rows: Vec<(&str, Answer, Verdict)> = vec![
-            ("1", Answer::Unreachable { why: why() }, Again(TryAgain::Unreachable)),
-            ("2", Answer::TlsIdentity { why: why() }, Again(TryAgain::TlsIdentity)),
-            ("3", Answer::Broken { why: why() }, Again(TryAgain::UnknownOutcome)),
+        let rows: Vec<(&str, Observation, Verdict)> = vec![
+            ("1", Observation::Unreachable { why: why() }, Again(TryAgain::Unreachable)),
+            ("2", Observation::TlsIdentity { why: why() }, Again(TryAgain::TlsIdentity)),
+            ("3", Observation::Broken { why: why() }, Again(TryAgain::UnknownOutcome)),
             ("4", reply(202, b""), Ok(Accepted::Hop)),
             ("6", reply(200, b""), Again(TryAgain::AckMissing)),
             ("7", reply(200, &foreign), Again(TryAgain::AckMismatch)),

@@ -19,7 +19,7 @@ use tokio::time::timeout;
 
 use super::pool::{self, Connection, Lane, LaneStatus, Once};
 use super::tls::Tls;
-use super::{Answer, Reply};
+use super::{Observation, Reply};
 use crate::directory::{DirectoryHandle, Endpoint, Party, PeerTls};
 use crate::model::PartyKey;
 
@@ -113,10 +113,10 @@ impl Transport {
     }
 
     /// Posts a message and waits for the answer, `deadline` at most, waiting for a free connection included.
-    pub async fn post(&self, route: &Route, letter: &Letter, deadline: Duration) -> Answer {
+    pub async fn post(&self, route: &Route, letter: &Letter, deadline: Duration) -> Observation {
         let begun = Arc::new(AtomicBool::new(false));
         match timeout(deadline, self.exchange(route, letter, &begun)).await {
-            Ok(Ok(reply)) => Answer::Reply(reply),
+            Ok(Ok(reply)) => Observation::Reply(reply),
             Ok(Err(failure)) => failure,
             Err(_) if begun.load(Ordering::Acquire) => broken("no answer before the deadline"),
             Err(_) => unreachable("nothing could be sent before the deadline"),
@@ -135,7 +135,7 @@ impl Transport {
         route: &Route,
         letter: &Letter,
         begun: &Arc<AtomicBool>,
-    ) -> Result<Reply, Answer> {
+    ) -> Result<Reply, Observation> {
         let lane = self.lane(&route.party);
         let _permits = self.permits(&lane).await?;
         let tls = self.peer_tls(&route.party)?;
@@ -172,14 +172,17 @@ impl Transport {
         Ok(reply)
     }
 
-    async fn permits(&self, lane: &Lane) -> Result<(OwnedSemaphorePermit, OwnedSemaphorePermit), Answer> {
+    async fn permits(
+        &self,
+        lane: &Lane,
+    ) -> Result<(OwnedSemaphorePermit, OwnedSemaphorePermit), Observation> {
         // The party's own turn first: waiting for it must not hold a place that others could use.
         let own = lane.turns.clone().acquire_owned().await;
         let shared = self.0.total.clone().acquire_owned().await;
         own.and_then(|own| shared.map(|shared| (own, shared))).map_err(|_| unreachable("stopping"))
     }
 
-    fn peer_tls(&self, party: &PartyKey) -> Result<PeerTls, Answer> {
+    fn peer_tls(&self, party: &PartyKey) -> Result<PeerTls, Observation> {
         let directory = self.0.directory.current();
         let peer = directory.by_party_key(party).and_then(Party::peer);
         peer.map(|p| p.tls.clone()).ok_or_else(|| unreachable("the party is no longer in the directory"))
@@ -200,18 +203,18 @@ enum Failed {
     /// It was dead already: another connection may be tried.
     NothingSent,
     /// This is what there is to report.
-    As(Answer),
+    As(Observation),
 }
 
-fn unreachable(why: &str) -> Answer {
-    Answer::Unreachable { why: why.to_owned() }
+fn unreachable(why: &str) -> Observation {
+    Observation::Unreachable { why: why.to_owned() }
 }
 
-fn broken(why: &str) -> Answer {
-    Answer::Broken { why: why.to_owned() }
+fn broken(why: &str) -> Observation {
+    Observation::Broken { why: why.to_owned() }
 }
 
-fn request(route: &Route, letter: &Letter, begun: &Arc<AtomicBool>) -> Result<Request<Once>, Answer> {
+fn request(route: &Route, letter: &Letter, begun: &Arc<AtomicBool>) -> Result<Request<Once>, Observation> {
     let mut request = Request::new(Once::new(letter.body.clone(), begun.clone()));
     *request.method_mut() = Method::POST;
     *request.uri_mut() = route.endpoint.path().parse().map_err(|_| unreachable("the path is not one"))?;
@@ -230,7 +233,7 @@ fn request(route: &Route, letter: &Letter, begun: &Arc<AtomicBool>) -> Result<Re
     Ok(request)
 }
 
-async fn read_reply(head: &Parts, mut body: Incoming, most: usize) -> Result<Reply, Answer> {
+async fn read_reply(head: &Parts, mut body: Incoming, most: usize) -> Result<Reply, Observation> {
     let text = |name| head.headers.get(name).and_then(|v: &HeaderValue| v.to_str().ok()).map(str::to_owned);
     let mut bytes = Vec::new();
     while let Some(frame) = body.frame().await {

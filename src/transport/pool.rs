@@ -21,7 +21,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_rustls::client::TlsStream;
 
-use super::Answer;
+use super::Observation;
 use super::https::TransportLimits;
 use crate::directory::Endpoint;
 use crate::model::PartyKey;
@@ -122,8 +122,8 @@ impl Connection {
         server_name: &str,
         config: Arc<ClientConfig>,
         limits: &TransportLimits,
-    ) -> Result<Self, Answer> {
-        let unreachable = |why: String| Answer::Unreachable { why };
+    ) -> Result<Self, Observation> {
+        let unreachable = |why: String| Observation::Unreachable { why };
         let name = ServerName::try_from(server_name.to_owned()).map_err(|e| unreachable(e.to_string()))?;
         let address = (endpoint.host(), endpoint.port());
         let tcp = match timeout(limits.connect, TcpStream::connect(address)).await {
@@ -225,27 +225,29 @@ impl Body for Once {
     }
 }
 
-fn handshake_fault(error: &io::Error) -> Answer {
+fn handshake_fault(error: &io::Error) -> Observation {
     let why = format!("TLS handshake: {error}");
     match tls_error(error) {
         Some(rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented) => {
-            Answer::TlsIdentity { why }
+            Observation::TlsIdentity { why }
         }
-        Some(rustls::Error::AlertReceived(alert)) if refuses_identity(*alert) => Answer::TlsIdentity { why },
-        Some(_) | None => Answer::Unreachable { why },
+        Some(rustls::Error::AlertReceived(alert)) if refuses_identity(*alert) => {
+            Observation::TlsIdentity { why }
+        }
+        Some(_) | None => Observation::Unreachable { why },
     }
 }
 
 /// What an error after the handshake means: the other end refused our certificate after all, or the connection
 /// broke.
-pub(super) fn fault(error: &hyper::Error) -> Answer {
+pub(super) fn fault(error: &hyper::Error) -> Observation {
     let first: &(dyn std::error::Error + 'static) = error;
     let chain = std::iter::successors(Some(first), |e| e.source());
     let why = chain.clone().map(ToString::to_string).collect::<Vec<_>>().join(": ");
     let refused = chain
         .filter_map(|e| e.downcast_ref::<io::Error>())
         .any(|e| alert_of(e).is_some_and(refuses_identity));
-    if refused { Answer::TlsIdentity { why } } else { Answer::Broken { why } }
+    if refused { Observation::TlsIdentity { why } } else { Observation::Broken { why } }
 }
 
 fn tls_error(error: &io::Error) -> Option<&rustls::Error> {

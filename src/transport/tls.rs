@@ -112,6 +112,9 @@ pub struct TlsStatus {
     pub problem: Option<String>,
 }
 
+/// A configuration with what it was made from and for: made again when either is another.
+type MadeFor<K, C> = (Arc<Material>, K, Arc<C>);
+
 /// TLS as it is set up now, shared; clones see the same one.
 #[derive(Debug, Clone)]
 pub struct Tls(Arc<Shared>);
@@ -121,8 +124,8 @@ struct Shared {
     files: TlsFiles,
     material: RwLock<Arc<Material>>,
     problem: Mutex<Option<String>>,
-    clients: Mutex<HashMap<PartyKey, (Arc<Material>, PeerTls, Arc<ClientConfig>)>>,
-    server: Mutex<Option<(Arc<Material>, Option<Fingerprint>, Arc<ServerConfig>)>>,
+    clients: Mutex<HashMap<PartyKey, MadeFor<PeerTls, ClientConfig>>>,
+    server: Mutex<Option<MadeFor<Option<Fingerprint>, ServerConfig>>>,
 }
 
 impl Tls {

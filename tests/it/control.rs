@@ -142,7 +142,7 @@ impl Node {
             bytes: 12,
             body: PacketRef(body.to_string()),
         };
-        let input = Input::Quarantine { entry, outcome: None, dead_letter: false };
+        let input = Input::Quarantine { entry, outcome: None };
         self.runtime.block_on(self.engine.submit(input)).unwrap();
         id.to_string()
     }

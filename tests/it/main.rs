@@ -3,6 +3,7 @@
 
 mod canonical;
 mod config;
+mod contract;
 mod control;
 mod json_schema;
 mod network;

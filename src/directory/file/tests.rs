@@ -1,3 +1,5 @@
+//! The directory file: the good one read back, and every way to spoil it with the words of its error.
+
 use std::path::Path;
 use std::time::Duration;
 
@@ -64,7 +66,7 @@ fn a_directory_answers_by_ods_code_and_by_party_key() {
     assert_eq!(peer.contract.retry_interval, Duration::from_millis(500));
     assert_eq!(peer.contract.persist_duration, Duration::from_secs(7 * 86_400));
     assert_eq!(peer.contract.ack_requested, AckRequested::NextMsh, "the default of the spine profile");
-    assert_eq!(peer.repeat, Repeat::UntilAcknowledged, "the default of push");
+    assert_eq!(peer.retry_contract().repeat, Repeat::UntilAcknowledged, "the default of push");
     assert_eq!(peer.answer.code(), 202);
     let served: Vec<_> = directory.served().map(|p| p.ods.as_str()).collect();
     assert_eq!(served, ["HMP01"]);

@@ -1,16 +1,12 @@
 //! Closed sets of words: how an enum is written in JSON and in stored records.
 
-use super::word;
-
 /// The text is none of the words it may be. The text itself is not repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a known value")]
 pub struct UnknownWord;
 
 /// An enum of plain variants whose written form is the snake-case word beside each.
-#[macro_export]
-#[doc(hidden)]
-macro_rules! custody_words {
+macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$each:meta])* $variant:ident = $word:literal,)+ }) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
@@ -56,9 +52,9 @@ macro_rules! custody_words {
         }
     };
 }
-pub(crate) use custody_words as words;
+pub(crate) use words;
 
-word::words!(
+words!(
     /// Yes, no, or nobody knows.
     Answer {
         /// It is so.

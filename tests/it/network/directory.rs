@@ -72,7 +72,7 @@ async fn the_file_is_watched() {
     let end = End::new(&leaf(&authority, "prison"), &[&authority]);
     let handle = end.directory(PRACTICE, 8443, "");
     let mut changes = handle.subscribe();
-    let watching = tokio::spawn(handle.clone().watch());
+    let watching = tokio::spawn(handle.clone().watch(Duration::from_secs(1)));
     write(&end.path("directory.toml"), &entry(PRACTICE, 18443, ""), 0o644);
     let seen = tokio::time::timeout(Duration::from_secs(10), changes.changed()).await;
     assert!(seen.is_ok(), "an edit is in force within seconds, without being asked");

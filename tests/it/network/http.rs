@@ -2,7 +2,7 @@
 
 use super::*;
 use std::sync::Arc;
-use throughcare::transport::Answer;
+use throughcare::transport::Observation;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
@@ -60,7 +60,7 @@ async fn one_connection_carries_many_messages() {
     let transport = client.transport(server.port(), "", TransportLimits::default());
     for _ in 0..20 {
         let answer = transport.post(&route(server.port()), &letter(20_000), PATIENCE).await;
-        assert!(matches!(answer, Answer::Reply(_)), "{answer:?}");
+        assert!(matches!(answer, Observation::Reply(_)), "{answer:?}");
     }
     assert_eq!(transport.status()[0].opened, 1, "a handshake costs more than the message");
 }
@@ -77,7 +77,7 @@ async fn messages_in_flight_at_once_use_no_more_connections_than_allowed() {
         posts.spawn(async move { transport.post(&route, &letter(1000), PATIENCE).await });
     }
     while let Some(answer) = posts.join_next().await {
-        assert!(matches!(answer.unwrap(), Answer::Reply(_)));
+        assert!(matches!(answer.unwrap(), Observation::Reply(_)));
     }
     let lane = &transport.status()[0];
     assert!((1..=4).contains(&lane.opened), "four turns, four connections: {lane:?}");
@@ -98,7 +98,7 @@ async fn a_connection_the_server_closed_is_replaced_without_the_caller_noticing(
     let transport = client.transport(port, "", TransportLimits::default());
     for round in 0..5 {
         let answer = transport.post(&route(port), &letter(100), PATIENCE).await;
-        assert!(matches!(answer, Answer::Reply(_)), "round {round}: {answer:?}");
+        assert!(matches!(answer, Observation::Reply(_)), "round {round}: {answer:?}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert_eq!(transport.status()[0].opened, 5);
@@ -124,10 +124,10 @@ async fn a_hanging_party_does_not_delay_another() {
     let (there, short) = (route(server.port()), letter(10));
     let quick = tokio::time::timeout(Duration::from_secs(1), transport.post(&there, &short, PATIENCE));
     let answer = quick.await.expect("the other party answers at once");
-    assert!(matches!(answer, Answer::Reply(_)), "{answer:?}");
+    assert!(matches!(answer, Observation::Reply(_)), "{answer:?}");
     while let Some(answer) = stuck.join_next().await {
         let answer = answer.unwrap();
-        assert!(matches!(answer, Answer::Unreachable { .. }), "the handshake never began: {answer:?}");
+        assert!(matches!(answer, Observation::Unreachable { .. }), "the handshake never began: {answer:?}");
     }
     drop(silent);
 }
@@ -143,7 +143,10 @@ async fn what_broke_when_is_told_apart() {
         .transport(closed_port, "", TransportLimits::default())
         .post(&route(closed_port), &letter(10), PATIENCE)
         .await;
-    assert!(matches!(answer, Answer::Unreachable { .. }), "nobody listens (wire §1.5 row 1): {answer:?}");
+    assert!(
+        matches!(answer, Observation::Unreachable { .. }),
+        "nobody listens (wire §1.5 row 1): {answer:?}"
+    );
 
     let (client, port) = rude(|mut tls| async move {
         read_request(&mut tls, 10).await;
@@ -153,7 +156,7 @@ async fn what_broke_when_is_told_apart() {
         .transport(port, "", TransportLimits::default())
         .post(&route(port), &letter(10), PATIENCE)
         .await;
-    assert!(matches!(answer, Answer::Broken { .. }), "closed after the body (row 3): {answer:?}");
+    assert!(matches!(answer, Observation::Broken { .. }), "closed after the body (row 3): {answer:?}");
 
     let (client, port) = rude(|mut tls| async move {
         read_request(&mut tls, 10).await;
@@ -164,7 +167,7 @@ async fn what_broke_when_is_told_apart() {
         .transport(port, "", TransportLimits::default())
         .post(&route(port), &letter(10), PATIENCE)
         .await;
-    assert!(matches!(answer, Answer::Broken { .. }), "closed within the answer: {answer:?}");
+    assert!(matches!(answer, Observation::Broken { .. }), "closed within the answer: {answer:?}");
 
     let (client, port) = rude(|mut tls| async move {
         read_request(&mut tls, 10).await;
@@ -173,13 +176,13 @@ async fn what_broke_when_is_told_apart() {
     .await;
     let limits = TransportLimits { first_byte: Duration::from_millis(300), ..TransportLimits::default() };
     let answer = client.transport(port, "", limits).post(&route(port), &letter(10), PATIENCE).await;
-    assert!(matches!(answer, Answer::Broken { .. }), "it took the message and is silent: {answer:?}");
+    assert!(matches!(answer, Observation::Broken { .. }), "it took the message and is silent: {answer:?}");
     let answer = client
         .transport(port, "", TransportLimits::default())
         .post(&route(port), &letter(10), Duration::from_millis(300))
         .await;
     assert!(
-        matches!(answer, Answer::Broken { .. }),
+        matches!(answer, Observation::Broken { .. }),
         "the deadline passed after the body had left: {answer:?}"
     );
 }
@@ -196,7 +199,7 @@ async fn an_endless_answer_is_cut_off() {
         .transport(port, "", TransportLimits::default())
         .post(&route(port), &letter(10), PATIENCE)
         .await;
-    assert!(matches!(&answer, Answer::Broken { why } if why.contains("longer")), "{answer:?}");
+    assert!(matches!(&answer, Observation::Broken { why } if why.contains("longer")), "{answer:?}");
 }
 
 #[tokio::test]
@@ -215,7 +218,7 @@ async fn a_redirect_is_reported_and_not_followed() {
     drop(client);
     let transport = rude_client.transport(port, "", TransportLimits::default());
     let answer = transport.post(&route(port), &letter(10), PATIENCE).await;
-    let Answer::Reply(reply) = answer else { panic!("{answer:?}") };
+    let Observation::Reply(reply) = answer else { panic!("{answer:?}") };
     assert_eq!((reply.status, reply.retry_after.as_deref()), (307, Some("7")));
 }
 
@@ -225,11 +228,14 @@ async fn a_body_over_the_limit_is_answered_413() {
     let (client, server) = pair(limits).await;
     let transport = client.transport(server.port(), "", TransportLimits::default());
     let answer = transport.post(&route(server.port()), &letter(100_000), PATIENCE).await;
-    assert!(matches!(&answer, Answer::Reply(r) if r.status == 200), "just within: {answer:?}");
+    assert!(matches!(&answer, Observation::Reply(r) if r.status == 200), "just within: {answer:?}");
     let answer = transport.post(&route(server.port()), &letter(300_000), PATIENCE).await;
-    assert!(matches!(&answer, Answer::Reply(r) if r.status == 413), "too large (wire §1.4): {answer:?}");
+    assert!(matches!(&answer, Observation::Reply(r) if r.status == 413), "too large (wire §1.4): {answer:?}");
     let answer = transport.post(&route(server.port()), &letter(10), PATIENCE).await;
-    assert!(matches!(&answer, Answer::Reply(r) if r.status == 200), "the next one is served: {answer:?}");
+    assert!(
+        matches!(&answer, Observation::Reply(r) if r.status == 200),
+        "the next one is served: {answer:?}"
+    );
 }
 
 /// A client connection to the inbox, for requests no good client would make.
@@ -317,7 +323,7 @@ async fn half_open_connections_do_not_keep_a_good_one_out_for_long() {
     }
     let transport = client.transport(server.port(), "", TransportLimits::default());
     let answer = transport.post(&route(server.port()), &letter(10), PATIENCE).await;
-    assert!(matches!(answer, Answer::Reply(_)), "served once they have timed out: {answer:?}");
+    assert!(matches!(answer, Observation::Reply(_)), "served once they have timed out: {answer:?}");
 }
 
 #[tokio::test]
@@ -342,7 +348,7 @@ async fn a_request_under_way_is_answered_when_the_server_stops() {
     tokio::time::sleep(Duration::from_millis(250)).await;
     drop(server);
     let answer = under_way.await.unwrap();
-    assert!(matches!(&answer, Answer::Reply(r) if r.status == 202), "{answer:?}");
+    assert!(matches!(&answer, Observation::Reply(r) if r.status == 202), "{answer:?}");
     let answer = transport.post(&route(port), &letter(10), PATIENCE).await;
-    assert!(matches!(answer, Answer::Unreachable { .. }), "nobody listens any more: {answer:?}");
+    assert!(matches!(answer, Observation::Unreachable { .. }), "nobody listens any more: {answer:?}");
 }

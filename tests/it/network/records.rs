@@ -96,7 +96,7 @@ fn an_attachment_cannot_lead_out_of_its_folder() {
     symlink(outside.path(), at("linked")).unwrap();
     fs::File::create(at("stay-1/huge.pdf")).unwrap().set_len(200_000_000).unwrap();
     let fault = |record: &str, address: &str| {
-        records.attachment(&named(record), address, "text/plain").err().expect("refused")
+        records.attachment(&named(record), address, "text/plain").expect_err("refused")
     };
     assert_eq!(fault("stay-1", "gone.txt"), RecordFault::NotFound);
     assert_eq!(fault("stay-1", "../secret.txt"), RecordFault::Escapes);

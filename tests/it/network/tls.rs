@@ -1,20 +1,22 @@
 //! Who may talk to whom: certificates, roots, pins, reload.
 
 use super::*;
-use throughcare::transport::{Answer, NotTheirs, TlsError};
+use throughcare::transport::{NotTheirs, Observation, TlsError};
 
 /// Both ends under one root, the server running; returns the answer to one post by `client`.
-async fn post(client: &End, server: &Serving, more: &str) -> Answer {
+async fn post(client: &End, server: &Serving, more: &str) -> Observation {
     client
         .transport(server.port(), more, TransportLimits::default())
         .post(&route(server.port()), &letter(10), PATIENCE)
         .await
 }
 
-fn status(answer: &Answer) -> Option<u16> {
+fn status(answer: &Observation) -> Option<u16> {
     match answer {
-        Answer::Reply(reply) => Some(reply.status),
-        Answer::Unreachable { .. } | Answer::TlsIdentity { .. } | Answer::Broken { .. } => None,
+        Observation::Reply(reply) => Some(reply.status),
+        Observation::Unreachable { .. } | Observation::TlsIdentity { .. } | Observation::Broken { .. } => {
+            None
+        }
     }
 }
 
@@ -31,7 +33,7 @@ async fn two_ends_that_trust_each_other_exchange_a_message() {
     let (_end, server) = practice(&authority, &[&authority]).await;
     let client = End::new(&leaf(&authority, "prison"), &[&authority]);
     let answer = post(&client, &server, "").await;
-    let Answer::Reply(reply) = answer else { panic!("the good case must work: {answer:?}") };
+    let Observation::Reply(reply) = answer else { panic!("the good case must work: {answer:?}") };
     assert_eq!((reply.status, reply.body.as_slice()), (200, &b"<took octets=\"10\"/>"[..]));
     assert_eq!(reply.content_type.as_deref(), Some("text/xml"), "without a parameter (wire reference §1.4)");
 }
@@ -72,11 +74,11 @@ async fn a_certificate_of_an_unknown_root_is_refused_on_either_side() {
 
     let stranger = End::new(&leaf(&theirs, "prison"), &[&ours]);
     let answer = post(&stranger, &server, "").await;
-    assert!(matches!(answer, Answer::TlsIdentity { .. }), "the server refuses the client: {answer:?}");
+    assert!(matches!(answer, Observation::TlsIdentity { .. }), "the server refuses the client: {answer:?}");
 
     let wary = End::new(&leaf(&ours, "prison"), &[&theirs]);
     let answer = post(&wary, &server, "").await;
-    assert!(matches!(answer, Answer::TlsIdentity { .. }), "the client refuses the server: {answer:?}");
+    assert!(matches!(answer, Observation::TlsIdentity { .. }), "the client refuses the server: {answer:?}");
 }
 
 #[tokio::test]
@@ -92,18 +94,18 @@ async fn an_expired_certificate_is_refused_on_either_side() {
 
     let (_end, server) = practice(&authority, &[&authority]).await;
     let answer = post(&End::new(&expired, &[&authority]), &server, "").await;
-    assert!(matches!(answer, Answer::TlsIdentity { .. }), "an expired client: {answer:?}");
+    assert!(matches!(answer, Observation::TlsIdentity { .. }), "an expired client: {answer:?}");
 
     let old = End::new(&expired, &[&authority]);
     let old_server =
         serve(old.tls(), old.directory(PRISON, 9, ""), Echo::default(), InboxLimits::default()).await;
     let client = End::new(&leaf(&authority, "prison"), &[&authority]);
     let answer = post(&client, &old_server, "").await;
-    assert!(matches!(answer, Answer::TlsIdentity { .. }), "an expired server: {answer:?}");
+    assert!(matches!(answer, Observation::TlsIdentity { .. }), "an expired server: {answer:?}");
 
     let pin = format!("[party.tls]\nserver_pins = [\"{}\"]", Fingerprint::of(&expired.der));
     let answer = post(&client, &old_server, &pin).await;
-    assert!(matches!(answer, Answer::TlsIdentity { .. }), "a pin does not revive it: {answer:?}");
+    assert!(matches!(answer, Observation::TlsIdentity { .. }), "a pin does not revive it: {answer:?}");
 }
 
 #[tokio::test]
@@ -116,7 +118,7 @@ async fn a_server_of_another_name_is_refused_unless_the_directory_names_it() {
         serve(end.tls(), end.directory(PRISON, 9, ""), Echo::default(), InboxLimits::default()).await;
     let client = End::new(&leaf(&authority, "prison"), &[&authority]);
     let answer = post(&client, &server, "").await;
-    assert!(matches!(answer, Answer::TlsIdentity { .. }), "the URL says 127.0.0.1: {answer:?}");
+    assert!(matches!(answer, Observation::TlsIdentity { .. }), "the URL says 127.0.0.1: {answer:?}");
     let answer = post(&client, &server, "[party.tls]\nserver_name = \"mhs.example\"").await;
     assert_eq!(status(&answer), Some(200), "{answer:?}");
 }
@@ -138,12 +140,12 @@ async fn pins_narrow_trust_and_stand_in_for_a_root() {
 
     let other = format!("[party.tls]\nserver_pins = [\"{}\"]", "00".repeat(32));
     let answer = post(&client, &server, &other).await;
-    assert!(matches!(answer, Answer::TlsIdentity { .. }), "another certificate is pinned: {answer:?}");
+    assert!(matches!(answer, Observation::TlsIdentity { .. }), "another certificate is pinned: {answer:?}");
 
     let sibling = End::new(&leaf(&ours, "prison"), &[&ours]);
     let answer = post(&sibling, &server, &pinned).await;
     assert!(
-        matches!(answer, Answer::TlsIdentity { .. }),
+        matches!(answer, Observation::TlsIdentity { .. }),
         "only the pinned certificate is let in: {answer:?}"
     );
 }
@@ -157,7 +159,10 @@ async fn a_party_may_have_roots_of_its_own() {
     let answer = post(&client, &server, "[party.tls]\nca = [\"theirs.pem\"]").await;
     assert_eq!(status(&answer), Some(200), "{answer:?}");
     let answer = post(&client, &server, "").await;
-    assert!(matches!(answer, Answer::TlsIdentity { .. }), "without its root it is a stranger: {answer:?}");
+    assert!(
+        matches!(answer, Observation::TlsIdentity { .. }),
+        "without its root it is a stranger: {answer:?}"
+    );
 }
 
 #[tokio::test]
@@ -181,7 +186,7 @@ async fn two_roots_hold_at_once_and_certificates_change_without_a_restart() {
     assert_eq!(status(&go().await), Some(200), "a connection made before the change drains");
     let answer = post(&early, &server, "").await;
     assert!(
-        matches!(answer, Answer::TlsIdentity { .. }),
+        matches!(answer, Observation::TlsIdentity { .. }),
         "a new one under the old root is refused: {answer:?}"
     );
     assert_eq!(status(&post(&late, &server, "").await), Some(200));
@@ -223,7 +228,7 @@ async fn a_revoked_certificate_is_refused() {
         serve(end.tls(), end.directory(PRISON, 9, ""), Echo::default(), InboxLimits::default()).await;
     assert_eq!(status(&post(&End::new(&good, &[&authority]), &server, "").await), Some(200));
     let answer = post(&End::new(&bad, &[&authority]), &server, "").await;
-    assert!(matches!(answer, Answer::TlsIdentity { .. }), "{answer:?}");
+    assert!(matches!(answer, Observation::TlsIdentity { .. }), "{answer:?}");
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::time::Duration;
 
-use throughcare::engine::ledger::{self, OutboxItem, Quarantined};
+use throughcare::engine::ledger::{self, Quarantined};
 use throughcare::engine::{Engine, Input, Limits, Reply, Route};
 use throughcare::model::{ConversationId, EventId, MessageId, OdsCode, PartyKey, Timestamp, TransferId};
 use throughcare::store::{Options, Store, Sync, Table};
@@ -474,11 +474,7 @@ impl World {
 
     fn published(&self) -> Vec<throughcare::transfer::outcome::Outcome> {
         let rows = self.store.scan(Table::Outbox, &[]);
-        rows.filter_map(|row| match ledger::decode(&row.unwrap().1).unwrap() {
-            OutboxItem::Outcome { outcome } => Some(*outcome),
-            OutboxItem::DeadLetter { .. } => None,
-        })
-        .collect()
+        rows.map(|row| ledger::decode(&row.unwrap().1).unwrap()).collect()
     }
 
     pub fn outcomes(&self, kind: &str) -> usize {

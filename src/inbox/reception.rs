@@ -1,0 +1,312 @@
+//! Takes a whole request: who speaks, what is said, sealed and committed, and only then answered.
+//!
+//! What a message is and how signals are written is asked of [`Packets`]; whether it is taken is `judge`'s, what is
+//! answered is `answer`'s. Nothing is decided twice: the ledger says whether a message is new.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::body::Bytes;
+use tokio::sync::mpsc;
+
+use super::answer::{self, Disposition, SignalRoute, SignalWay, answer, from_stored, signal_way, to_stored};
+use super::judge::{Ends, Heading, Life, Objection, addressed, speaker};
+use super::packets::{CannotSign, ErrorText, Packets, Told, Unreadable};
+use super::{Desk, HttpAnswer, Posted};
+use crate::clock;
+use crate::directory::{AnswerStatus, Directory, DirectoryHandle, Party, Peer, Profile};
+use crate::engine::ledger::Quarantined;
+use crate::engine::{Handle, Input, Reply};
+use crate::model::{Timestamp, TransferId};
+use crate::packet::fingerprint::Fingerprint;
+use crate::packet::signature::SignatureFault;
+use crate::packet::signature::verify::Verified;
+use crate::store::Vault;
+use crate::transfer::dispatch::PacketRef;
+use crate::transfer::event::Event;
+use crate::transport::Tls;
+
+/// Above this, reading and verifying leave the asynchronous threads: below it they take well under a millisecond.
+const LARGE: usize = 64 * 1024;
+
+/// The least time a message is remembered: a practice may send again for twelve weeks (wire reference §5.3).
+const REMEMBER: Duration = Duration::from_secs(84 * 86_400);
+
+/// Beyond TimeToLive, where that is longer.
+const AFTERWARDS: Duration = Duration::from_secs(86_400);
+
+/// A signal that goes its own way, to be posted to the party's route for it.
+#[derive(Debug, Clone)]
+pub struct OwnSignal {
+    /// Whom it is for.
+    pub to: crate::model::PartyKey,
+    /// `Acknowledgment` or `MessageError`.
+    pub action: &'static str,
+    /// The octets.
+    pub body: Bytes,
+}
+
+/// The desk of the daemon.
+pub struct Reception<P> {
+    /// The packet module.
+    pub packets: Arc<P>,
+    /// For the certificates of callers.
+    pub tls: Tls,
+    /// Who is who.
+    pub directory: DirectoryHandle,
+    /// Whoever makes it durable.
+    pub engine: Handle,
+    /// Where the octets are sealed.
+    pub vault: Vault,
+    /// Where signals that go their own way are queued: not acknowledged, three attempts (wire reference §1.3). A full
+    /// queue loses one; its message comes again and draws another.
+    pub signals: mpsc::Sender<OwnSignal>,
+    /// The actions spoken here, beside the signals.
+    pub actions: &'static [&'static str],
+}
+
+/// A message that was read and whose speaker is who they say, with what was checked so far.
+struct Checked<M> {
+    message: M,
+    verified: Option<Verified>,
+    digest: String,
+}
+
+impl<P: Packets> Desk for Reception<P> {
+    async fn take(&self, posted: Posted) -> HttpAnswer {
+        let now = clock::now();
+        let directory = self.directory.current();
+        match self.judge(&posted, &directory, now).await {
+            Ok(answer) => answer,
+            Err(Turned::Nameless) => answer(Disposition::Nameless(answer::client_fault()), AnswerStatus::Ok),
+            Err(Turned::SilentlyOff) => answer(Disposition::Signal, AnswerStatus::Ok),
+            Err(Turned::NotStored) => answer(Disposition::NotStored, AnswerStatus::Ok),
+            Err(Turned::Off { heading, error, profile }) => {
+                match self.packets.message_error(&heading, error, profile, now) {
+                    Ok(octets) => answer(Disposition::Refused(octets), AnswerStatus::Ok),
+                    Err(CannotSign) => answer(Disposition::NotStored, AnswerStatus::Ok),
+                }
+            }
+        }
+    }
+}
+
+/// Why a request was turned off without being taken.
+enum Turned {
+    Nameless,
+    SilentlyOff,
+    NotStored,
+    Off { heading: Box<Heading>, error: ErrorText, profile: Profile },
+}
+
+impl<P: Packets> Reception<P> {
+    async fn judge(
+        &self,
+        posted: &Posted,
+        directory: &Directory,
+        now: Timestamp,
+    ) -> Result<HttpAnswer, Turned> {
+        let message = match self.open(posted).await {
+            Ok(message) => message,
+            Err(Unreadable::Nameless) => return Err(Turned::Nameless),
+            Err(Unreadable::Faulty { heading, error }) => {
+                let profile = match self.speaker(posted, &heading, directory, now) {
+                    Ok((_, peer)) => peer.profile,
+                    Err(objection) => return Err(self.object(&objection, &heading, false, Profile::Spine)),
+                };
+                return Err(Turned::Off { heading, error, profile });
+            }
+        };
+        let heading = self.packets.heading(&message).clone();
+        let signal = self.packets.is_signal(&message);
+        let object = |objection: &Objection, profile| self.object(objection, &heading, signal, profile);
+        let (them, peer) =
+            self.speaker(posted, &heading, directory, now).map_err(|o| object(&o, Profile::Spine))?;
+        let checked = self.verify(message, peer, posted.body.len(), now).await;
+        let checked = checked.map_err(|fault| object(&Objection::Signature(fault), peer.profile))?;
+        let actions = if signal { &["Acknowledgment", "MessageError"] } else { self.actions };
+        let life = match (signal, peer.profile) {
+            // Signals carry no TimeToLive (wire reference §3.3); a signed message without one could be replayed
+            // for ever.
+            (false, Profile::Signed) => Life::Required,
+            (false, Profile::Spine) | (true, _) => Life::Optional,
+        };
+        let us = addressed(&heading, directory, actions, life, now).map_err(|o| object(&o, peer.profile))?;
+        let ends = Ends { us, them, peer, verified: checked.verified.clone() };
+        self.commit(posted, &heading, checked, &ends, now).await
+    }
+
+    async fn open(&self, posted: &Posted) -> Result<P::Message, Unreadable> {
+        let (packets, content_type, body) =
+            (self.packets.clone(), posted.content_type.clone(), posted.body.clone());
+        off_thread(posted.body.len(), move || packets.open(&content_type, &body)).await
+    }
+
+    async fn verify(
+        &self,
+        message: P::Message,
+        peer: &Peer,
+        bytes: usize,
+        now: Timestamp,
+    ) -> Result<Checked<P::Message>, SignatureFault> {
+        let (packets, peer) = (self.packets.clone(), peer.clone());
+        let verify = move || {
+            let verified = packets.verify(&message, &peer, now)?;
+            let digest = packets.digest(&message);
+            Ok(Checked { message, verified, digest })
+        };
+        off_thread(bytes, verify).await
+    }
+
+    fn speaker<'d>(
+        &self,
+        posted: &Posted,
+        heading: &Heading,
+        directory: &'d Directory,
+        now: Timestamp,
+    ) -> Result<(&'d Party, &'d Peer), Objection> {
+        let may_speak = |peer: &Peer| posted.caller.speaks_for(&self.tls, peer, directory.version(), now);
+        speaker(&heading.from, directory, now, may_speak)
+    }
+
+    /// Says it in our log, in full, and to the sender as an ebXML code, or not at all to a signal.
+    fn object(&self, objection: &Objection, heading: &Heading, signal: bool, profile: Profile) -> Turned {
+        let (from, message) = (&heading.from, &heading.message_id);
+        if objection.is_alarming() {
+            tracing::warn!(%from, %message, %objection, "a message was refused: its sender is in doubt");
+        } else {
+            tracing::info!(%from, %message, %objection, "a message was refused");
+        }
+        if signal {
+            return Turned::SilentlyOff;
+        }
+        let (code, text) = objection.code();
+        let error = ErrorText { code, location: objection.location(), text };
+        Turned::Off { heading: Box::new(heading.clone()), error, profile }
+    }
+
+    async fn commit(
+        &self,
+        posted: &Posted,
+        heading: &Heading,
+        checked: Checked<P::Message>,
+        ends: &Ends<'_>,
+        now: Timestamp,
+    ) -> Result<HttpAnswer, Turned> {
+        let refused =
+            |error| Turned::Off { heading: Box::new(heading.clone()), error, profile: ends.peer.profile };
+        let told = self.packets.tell(&checked.message, ends, posted.body.len() as u64, now);
+        match told.map_err(refused)? {
+            Told::Signal(signal) => {
+                let message_id = signal.message_id.clone();
+                let input = Input::Signal { message_id, event: Box::new(Event::LateSignal(signal)) };
+                self.engine.submit(input).await.map_err(|_| Turned::NotStored)?;
+                Ok(answer(Disposition::Signal, AnswerStatus::Ok))
+            }
+            Told::Business { route, event } => {
+                let (first, own) = self.first_answer(heading, &checked, ends, now)?;
+                let sealed = self.vault.put(&posted.body).await;
+                let packet = PacketRef(sealed.map_err(|_| Turned::NotStored)?.to_string());
+                let input = Input::Message {
+                    from: heading.from.clone(),
+                    message_id: heading.message_id.clone(),
+                    digest: checked.digest.clone(),
+                    answer: to_stored(&first),
+                    keep_until: keep_until(heading, now),
+                    event: Box::new(event(packet.clone())),
+                    route,
+                    stranger: stranger(posted, &checked.digest, packet, now),
+                };
+                let reply = self.engine.submit(input).await.map_err(|_| Turned::NotStored)?;
+                let answer = settled(reply, first, heading, ends.peer.profile)?;
+                if let Some(own) = own {
+                    // A full queue loses one; the message comes again and draws another.
+                    drop(self.signals.try_send(own));
+                }
+                Ok(answer)
+            }
+        }
+    }
+
+    /// The answer a new message gets, made before the commit so that it can be stored with it, and the signal that
+    /// goes its own way, if one does.
+    fn first_answer(
+        &self,
+        heading: &Heading,
+        checked: &Checked<P::Message>,
+        ends: &Ends<'_>,
+        now: Timestamp,
+    ) -> Result<(HttpAnswer, Option<OwnSignal>), Turned> {
+        let route = match ends.peer.signal_endpoint("Acknowledgment") {
+            Some(_) => SignalRoute::Known,
+            None => SignalRoute::Absent,
+        };
+        let way = signal_way(heading.asked, ends.peer.contract.sync_reply, route);
+        let kept = || answer(Disposition::Kept, ends.peer.answer);
+        if way == SignalWay::None {
+            return Ok((kept(), None));
+        }
+        let octets = self.packets.acknowledgment(&checked.message, ends, now).map_err(|error| {
+            tracing::error!(%error, "no message can be acknowledged: check [signing] in the settings");
+            Turned::NotStored
+        })?;
+        match way {
+            SignalWay::None => Ok((kept(), None)),
+            SignalWay::Sync => Ok((answer(Disposition::Acknowledged(octets), ends.peer.answer), None)),
+            SignalWay::Async => {
+                let to = heading.from.clone();
+                Ok((kept(), Some(OwnSignal { to, action: "Acknowledgment", body: Bytes::from(octets) })))
+            }
+        }
+    }
+}
+
+/// What the engine's word means for the answer.
+fn settled(
+    reply: Reply,
+    first: HttpAnswer,
+    heading: &Heading,
+    profile: Profile,
+) -> Result<HttpAnswer, Turned> {
+    match reply {
+        // Whatever became of it, it is durable: taken, put aside, or of no consequence.
+        Reply::Taken | Reply::Stranger | Reply::NotApplicable(_) | Reply::Duplicate(None) => Ok(first),
+        Reply::Duplicate(Some(stored)) => Ok(from_stored(&stored).unwrap_or(first)),
+        Reply::Conflict => {
+            tracing::warn!(from = %heading.from, message = %heading.message_id, "a MessageId came again with other content");
+            let text = "a message with this MessageId and other content was received before";
+            let error = ErrorText { code: "Inconsistent", location: "//eb:MessageId", text };
+            Err(Turned::Off { heading: Box::new(heading.clone()), error, profile })
+        }
+    }
+}
+
+fn keep_until(heading: &Heading, now: Timestamp) -> Timestamp {
+    let least = now.plus(REMEMBER);
+    heading.time_to_live.map_or(least, |until| least.max(until.plus(AFTERWARDS)))
+}
+
+fn stranger(posted: &Posted, digest: &str, body: PacketRef, now: Timestamp) -> Quarantined {
+    Quarantined {
+        id: TransferId::derived(&["quarantine", "inbox", digest, &Fingerprint::of(&posted.body).to_string()]),
+        at: now,
+        origin: "inbox".to_owned(),
+        content_type: posted.content_type.clone(),
+        reason: "belongs_to_nobody".to_owned(),
+        faults: vec!["it belongs to no transfer of ours".to_owned()],
+        bytes: posted.body.len() as u64,
+        body,
+    }
+}
+
+/// Runs work here when it is small, beside the asynchronous threads when it is not.
+async fn off_thread<T: Send + 'static>(bytes: usize, work: impl FnOnce() -> T + Send + 'static) -> T {
+    if bytes <= LARGE {
+        return work();
+    }
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        // A panic is a defect of ours: it is carried on, not hidden behind an answer.
+        Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+    }
+}
