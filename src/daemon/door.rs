@@ -4,14 +4,18 @@ use std::sync::Arc;
 
 use tokio::sync::{oneshot, watch};
 
+use crate::clock;
+use crate::control::protocol::{Refusal, RefusalKind};
+use crate::control::views::Sent;
 use crate::engine::ledger::{self, Quarantined};
 use crate::engine::{EngineStopped, Handle, Input, Reply};
-use crate::intake::contract::{Decoded, Rejection};
+use crate::intake::contract::{Decoded, Rejection, Rules};
 use crate::intake::{Delivery, Front, FrontClosed, Origin, Outbox, Pending, Taken, Ticket};
 use crate::model::TransferId;
 use crate::packet::fingerprint::Fingerprint;
 use crate::store::{Store, Table, Vault};
 use crate::telemetry::{Intake, Metrics};
+use crate::transfer::Transfer;
 use crate::transfer::dispatch::PacketRef;
 use crate::transfer::outcome::{Outcome, OutcomeId, OutcomeKind};
 
@@ -58,6 +62,38 @@ impl Front for Door {
 }
 
 impl Door {
+    /// Takes an event that an operator sends by hand.
+    pub async fn take_by_hand(
+        &self,
+        content_type: &str,
+        body: Vec<u8>,
+        rules: &Rules,
+    ) -> Result<Sent, Refusal> {
+        let delivery = Delivery::read(Origin::Control, content_type, body, rules, clock::now());
+        let refuse = |words: String, next: &str| Refusal::new(RefusalKind::BadEvent, words, next);
+        let decoded = match &delivery.reading {
+            Ok(decoded) => decoded.clone(),
+            Err(rejection) => {
+                return Err(refuse(rejection.to_string(), "Correct the event and send it again."));
+            }
+        };
+        let stopped = |_| Refusal::new(RefusalKind::Busy, "the daemon is stopping", "Try again in a moment.");
+        let ticket = self.submit(delivery).await.map_err(stopped)?;
+        let duplicate = match ticket.await.map_err(stopped)? {
+            Taken::Accepted => false,
+            Taken::Duplicate => true,
+            Taken::Quarantined { reason } => {
+                return Err(refuse(reason, "Look at it with: throughcare quarantine list"));
+            }
+        };
+        Ok(Sent {
+            event_id: decoded.event.event_id,
+            transfer: Transfer::id_for(&decoded.event),
+            duplicate,
+            warnings: decoded.warnings.iter().map(|w| format!("{} {}", w.field, w.rule)).collect(),
+        })
+    }
+
     async fn settle(
         &self,
         delivery: Delivery,
@@ -193,7 +229,9 @@ impl Outbox for Outcomes {
         let rows = self.store.scan_from(Table::Outbox, &ledger::outbox_key(after + 1)).take(most);
         rows.map_while(|row| {
             let (key, value) = row
-                .inspect_err(|error| tracing::error!(error = error as &dyn std::error::Error, "the outbox cannot be read"))
+                .inspect_err(|error| {
+                    tracing::error!(error = error as &dyn std::error::Error, "the outbox cannot be read")
+                })
                 .ok()?;
             let number = u64::from_be_bytes(key.try_into().ok()?);
             Some(Pending { number, outcome: ledger::decode(&value).ok()? })

@@ -79,11 +79,15 @@ impl Handle {
     }
 }
 
+/// Is told of each commit: how many operations it had and how long it took.
+pub type Observe = Box<dyn Fn(usize, Duration) + Send>;
+
 /// Starts the engine on a thread of its own. Orders come out of the returned receiver; its length is bounded by the
 /// engine's limit of work under way. The thread ends when every handle is gone, or with the error that stopped it.
 pub fn run(
     engine: Engine,
     runtime: tokio::runtime::Handle,
+    observe: Observe,
 ) -> std::io::Result<(Handle, mpsc::UnboundedReceiver<Order>, oneshot::Receiver<Result<(), EngineError>>)> {
     let (inputs, incoming) = mpsc::channel(QUEUE);
     let (orders, outgoing) = mpsc::unbounded_channel();
@@ -91,7 +95,7 @@ pub fn run(
     let (done, ended) = oneshot::channel();
     let overview = Arc::new(Mutex::new(Overview { counts: engine.counts().clone(), ..Overview::default() }));
     let handle = Handle { inputs, overview: overview.clone(), outbox };
-    let thread = Committer { engine, incoming, orders, outbox_added, overview };
+    let thread = Committer { engine, incoming, orders, outbox_added, overview, observe };
     std::thread::Builder::new().name("engine".to_owned()).spawn(move || {
         // Nobody may be left to hear it when the process is stopping.
         let _ = done.send(thread.work(&runtime));
@@ -105,6 +109,7 @@ struct Committer {
     orders: mpsc::UnboundedSender<Order>,
     outbox_added: watch::Sender<u64>,
     overview: Arc<Mutex<Overview>>,
+    observe: Observe,
 }
 
 impl Committer {
@@ -154,6 +159,7 @@ impl Committer {
         overview.lanes = self.engine.lanes();
         overview.under_way = self.engine.under_way();
         if operations > 0 {
+            (self.observe)(operations, took);
             overview.commits += 1;
             overview.operations += operations as u64;
             overview.last_commit = took;

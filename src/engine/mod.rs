@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 pub use agenda::{Agenda, LaneView, Limits};
-pub use handle::{EngineStopped, Handle, Overview, run};
+pub use handle::{EngineStopped, Handle, Observe, Overview, run};
 
 use crate::engine::draft::Draft;
 use crate::engine::ledger::{EventRow, Quarantined, ReceivedRow, Unreadable};

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::answer::AckAsked;
 use crate::directory::{Directory, Party, Peer};
-use crate::model::{MessageId, PartyKey, Timestamp};
+use crate::model::{ConversationId, MessageId, PartyKey, Timestamp};
 use crate::packet::signature::SignatureFault;
 use crate::packet::signature::verify::Verified;
 use crate::transport::NotTheirs;
@@ -27,6 +27,8 @@ pub struct Heading {
     pub cpa_id: String,
     /// Service and action together, as they are known or not.
     pub action: String,
+    /// In which conversation.
+    pub conversation: ConversationId,
     /// Its own identity.
     pub message_id: MessageId,
     /// Until when it lives.
@@ -202,6 +204,7 @@ valid_until = "2027-01-01T00:00:00Z"
             to: vec![PartyKey::parse("HMP01-0001").unwrap()],
             cpa_id: "S0001A0001".to_owned(),
             action: "MCCI_IN010000UK13".to_owned(),
+            conversation: ConversationId::derived(&["c"]),
             message_id: MessageId::derived(&["m"]),
             time_to_live: None,
             asked: AckAsked::NextMsh,

@@ -7,8 +7,10 @@ mod packets;
 mod reception;
 mod server;
 mod signals;
+mod wire;
 
 pub use packets::{CannotSign, ErrorText, Packets, Told, Unreadable};
 pub use reception::{OwnSignal, Reception};
 pub use server::{Caller, Desk, HttpAnswer, Inbox, InboxLimits, Posted};
 pub use signals::post_signals;
+pub use wire::{ACTIONS, ACTIONS_WITHOUT_PUSH, Wire};

@@ -18,6 +18,7 @@ use crate::directory::{AnswerStatus, Directory, DirectoryHandle, Party, Peer, Pr
 use crate::engine::ledger::Quarantined;
 use crate::engine::{Handle, Input, Reply};
 use crate::model::{Timestamp, TransferId};
+use crate::packet::Packet;
 use crate::packet::fingerprint::Fingerprint;
 use crate::packet::signature::SignatureFault;
 use crate::packet::signature::verify::Verified;
@@ -205,7 +206,12 @@ impl<P: Packets> Reception<P> {
             }
             Told::Business { route, event } => {
                 let (first, own) = self.first_answer(heading, &checked, ends, now)?;
-                let sealed = self.vault.put(&posted.body).await;
+                let packet = Packet {
+                    content_type: posted.content_type.clone(),
+                    soap_action: posted.soap_action.clone(),
+                    body: posted.body.to_vec(),
+                };
+                let sealed = self.vault.put(&packet.to_file()).await;
                 let packet = PacketRef(sealed.map_err(|_| Turned::NotStored)?.to_string());
                 let input = Input::Message {
                     from: heading.from.clone(),

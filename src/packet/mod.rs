@@ -7,10 +7,10 @@
 //! (acknowledgements of the transport), `hl7` (acknowledgements of the practice), `mime`, `signature`, `canonical`, `xml`.
 
 pub mod canonical;
-//pub mod description;
+pub mod description;
 pub mod envelope;
 pub mod fingerprint;
-//pub mod hl7;
+pub mod hl7;
 pub mod mime;
 pub mod signal;
 pub mod signature;
@@ -18,7 +18,7 @@ pub mod xml;
 
 use ring::digest::{Context, SHA256};
 
-use crate::model::{MessageId, Timestamp};
+use crate::model::{MessageId, PartyKey, Timestamp};
 use crate::packet::envelope::{EnvelopeFault, Header, Href, Item};
 use crate::packet::mime::{Encoding, MimeFault, MimeLimits, OutPart, Part, Strictness};
 use crate::packet::signal::Signal;
@@ -252,6 +252,14 @@ impl Packet {
         })
     }
 
+    /// Who sends it: the party of its header.
+    pub fn sender(&self) -> Option<PartyKey> {
+        match open(&self.content_type, &self.body, Strictness::Strict, &MimeLimits::default()) {
+            Ok(Received::Business(incoming)) => Some(incoming.header.from),
+            Ok(Received::Signal { .. }) | Err(_) => None,
+        }
+    }
+
     /// What the packet's signature covers, unjudged: for our own octets, to compare a receipt with.
     pub fn references(&self) -> Result<Vec<Reference>, SignatureFault> {
         match open(&self.content_type, &self.body, Strictness::Strict, &MimeLimits::default()) {
@@ -314,6 +322,23 @@ pub fn open<'a>(
 }
 
 impl<'a> Incoming<'a> {
+    /// The same message with octets of its own.
+    pub fn into_owned(self) -> Incoming<'static> {
+        let parts = self.parts.into_iter().map(|part| Part {
+            content_id: part.content_id,
+            content_type: part.content_type,
+            charset: part.charset,
+            body: part.body.into_owned().into(),
+            transfer: mime::Transfer::Octets,
+        });
+        Incoming {
+            header: self.header,
+            manifest: self.manifest,
+            envelope: self.envelope,
+            parts: parts.collect(),
+        }
+    }
+
     /// The HL7 part.
     pub fn hl7(&self) -> Option<&Part<'a>> {
         self.part(self.manifest.first()?)

@@ -184,7 +184,25 @@ impl Transfer {
         }
     }
 
-    /// The state in one word, for lists and metrics.
+    /// Every label there is.
+    pub const LABELS: &'static [&'static str] = &[
+        "awaiting-confirmation",
+        "preparing",
+        "delivering",
+        "awaiting-acknowledgement",
+        "filing",
+        "acknowledging",
+        "held",
+        "integrated",
+        "suppressed",
+        "not-integrated",
+        "unanswered",
+        "cancelled",
+        "filed",
+        "noted",
+    ];
+
+    /// The state in one word, for lists and metrics: one of [`Transfer::LABELS`].
     pub fn label(&self) -> &'static str {
         match &self.case {
             Case::Release(release) => release.state.label(),

@@ -41,7 +41,8 @@ impl Node {
         let store = Store::open(&folder.path().join("store"), &Options::default()).unwrap();
         let keys = Keyring::load_or_create(&folder.path().join("vault.key")).unwrap();
         let engine = Engine::open(store.clone(), Limits::default()).unwrap();
-        let (engine, orders, _ended) = engine::run(engine, runtime.handle().clone()).unwrap();
+        let (engine, orders, _ended) =
+            engine::run(engine, runtime.handle().clone(), Box::new(|_, _| {})).unwrap();
         // Nobody performs: transfers stay where the engine puts them.
         std::mem::forget(orders);
         let probe = Arc::new(Probe::new(Arc::new(Metrics::new())));

@@ -13,3 +13,4 @@ mod signatures;
 mod simulation;
 mod tidy;
 mod tools;
+mod wire;

@@ -133,7 +133,8 @@ impl From<XmlFault> for SignatureFault {
             | XmlFault::Nodes
             | XmlFault::Declarations
             | XmlFault::Attributes
-            | XmlFault::AttributeOctets => Self::Budget,
+            | XmlFault::AttributeOctets
+            | XmlFault::TextOctets => Self::Budget,
             XmlFault::Encoding
             | XmlFault::Namespace(_)
             | XmlFault::DuplicateAttribute(_)

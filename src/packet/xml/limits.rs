@@ -71,6 +71,9 @@ pub enum XmlFault {
     /// An attribute value longer than the limit.
     #[error("an XML attribute is longer than the limit")]
     AttributeOctets,
+    /// Character data between two tags longer than the limit (only where no tree is built).
+    #[error("the XML document has a longer text than the limit")]
+    TextOctets,
     /// A document type declaration: refused always (wire reference §3.1, §6.2(9)).
     #[error("the XML document has a document type declaration")]
     Dtd,

@@ -7,10 +7,12 @@ mod encoding;
 mod limits;
 mod name;
 mod parse;
+mod stream;
 
 use std::ops::Range;
 
 pub use limits::{XmlFault, XmlLimits};
+pub(in crate::packet) use stream::{Seen, walk};
 
 /// The namespace the prefix `xml` always stands for.
 pub const XML_NAMESPACE: &str = "http://www.w3.org/XML/1998/namespace";

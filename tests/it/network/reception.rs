@@ -59,6 +59,7 @@ impl Packets for Lines {
             to: vec![party("to")?],
             cpa_id: pairs.get("cpa").cloned().unwrap_or_default(),
             action: pairs.get("action").cloned().unwrap_or_default(),
+            conversation: ConversationId::derived(&["c"]),
             message_id,
             time_to_live: pairs.get("until").and_then(|t| Timestamp::parse(t).ok()),
             asked,
@@ -158,7 +159,8 @@ async fn world(more: &str) -> World {
     let keys = Keyring::load_or_create(&folder.path().join("key")).unwrap();
     let vault = Vault::open(&folder.path().join("vault"), keys).unwrap();
     let engine = Engine::open(store.clone(), Limits::default()).unwrap();
-    let (engine, orders, _ended) = engine::run(engine, tokio::runtime::Handle::current()).unwrap();
+    let (engine, orders, _ended) =
+        engine::run(engine, tokio::runtime::Handle::current(), Box::new(|_, _| {})).unwrap();
     let (sender, signals) = mpsc::channel(16);
     let desk = Reception {
         packets: Arc::new(Lines),

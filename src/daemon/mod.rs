@@ -1,0 +1,240 @@
+//! The daemon: starts everything in order, says ready, and stops it in reverse.
+//!
+//! Order: settings, directory, certificates, store, vault, engine, doer, inbox, operators' socket, intake. Whatever fails
+//! before ready ends the start with its reason; afterwards only the store can stop the daemon.
+
+mod door;
+mod housekeeping;
+mod parts;
+
+use std::future::Future;
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::clock;
+use crate::config::{Config, OutcomeForm};
+use crate::control::console::{Console, Parts};
+use crate::control::server;
+use crate::control::views;
+use crate::daemon::door::{Door, Outcomes};
+use crate::daemon::parts::Opened;
+use crate::engine::{self, Handle};
+use crate::inbox::{ACTIONS, ACTIONS_WITHOUT_PUSH, Inbox, InboxLimits, Reception, Wire, post_signals};
+use crate::intake::contract::{Encoding, Rules};
+use crate::intake::{Link, amqp, spool};
+use crate::perform;
+use crate::telemetry::{self, Phase};
+
+/// Async signals waiting to be posted; a lost one is drawn again by its message.
+const SIGNALS: usize = 1024;
+
+/// Runs until `stop` completes, or until the store fails.
+pub async fn run(config: Config, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+    let problems = config.check();
+    if !problems.is_empty() {
+        let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        bail!("the settings cannot be used:\n{}", lines.join("\n"));
+    }
+    let opened = Opened::open(&config)?;
+    let started_at = clock::now();
+    let metrics = opened.metrics.clone();
+    let observe: engine::Observe = Box::new(move |operations, took| {
+        metrics.commit.observe(took.as_secs_f64());
+        metrics.commit_operations.observe(operations as f64);
+    });
+    let runtime = tokio::runtime::Handle::current();
+    let (handle, orders, mut ended) = engine::run(opened.engine(&config)?, runtime, observe)
+        .context("the engine's thread could not be started")?;
+    let (stopping, stopped) = watch::channel(false);
+    let mut tasks = JoinSet::new();
+    let doer = tokio::spawn(perform::run(opened.tools(&config), handle.clone(), orders));
+    start_probe(&config, &opened, &mut tasks).await?;
+    start_inbox(&config, &opened, &handle, &stopped, &mut tasks).await?;
+    let (rules, _rules) = watch::channel(Arc::new(rules(&config, &opened)));
+    let (link, links) = watch::channel(Link::Down { since: started_at, error: None });
+    let listener = server::bind(&config.control.socket, config.control.group.as_deref())?;
+    let console = console(&config, &opened, &handle, started_at, links.clone(), rules.subscribe());
+    tasks.spawn(server::serve(listener, move |request, peer, replies| {
+        Arc::clone(&console).answer(request, peer, replies)
+    }));
+    let intake = start_intake(&config, &opened, &handle, link, rules.subscribe(), &stopped)?;
+    tasks.spawn(housekeeping::watch(housekeeping::Watch {
+        config: config.clone(),
+        opened: opened.clone(),
+        engine: handle.clone(),
+        link: links,
+        rules,
+    }));
+    opened.probe.enter(Phase::Ready);
+    housekeeping::say_ready();
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "ready");
+    let failure = tokio::select! {
+        () = stop => None,
+        end = &mut ended => Some(end),
+    };
+    opened.probe.enter(Phase::Stopping);
+    housekeeping::say_stopping();
+    stop_all(&config, stopping, intake, tasks, handle, doer).await;
+    match failure {
+        None => {
+            tracing::info!("stopped");
+            Ok(())
+        }
+        Some(Ok(Ok(()))) | Some(Err(_)) => bail!("the engine stopped by itself"),
+        Some(Ok(Err(error))) => {
+            Err(error).context("the engine stopped; nothing was answered that is not durable")
+        }
+    }
+}
+
+/// In reverse: nothing new comes in, what is under way ends within the stated time, then the engine.
+async fn stop_all(
+    config: &Config,
+    stopping: watch::Sender<bool>,
+    mut intake: JoinSet<()>,
+    mut tasks: JoinSet<()>,
+    handle: Handle,
+    doer: tokio::task::JoinHandle<()>,
+) {
+    stopping.send_replace(true);
+    let ended = async {
+        while intake.join_next().await.is_some() {}
+        while handle.overview().under_way > 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    if tokio::time::timeout(config.service.stop_within.duration(), ended).await.is_err() {
+        tracing::warn!(
+            "work was still under way at the end of the stated time; it is taken up at the next start"
+        );
+    }
+    tasks.shutdown().await;
+    intake.shutdown().await;
+    drop(handle);
+    doer.abort();
+}
+
+async fn start_probe(config: &Config, opened: &Opened, tasks: &mut JoinSet<()>) -> anyhow::Result<()> {
+    if let Some(address) = config.telemetry.listen {
+        let listener =
+            TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
+        let probe = opened.probe.clone();
+        tasks.spawn(async move { telemetry::serve(listener, probe).await });
+    }
+    Ok(())
+}
+
+async fn start_inbox(
+    config: &Config,
+    opened: &Opened,
+    handle: &Handle,
+    stopped: &watch::Receiver<bool>,
+    tasks: &mut JoinSet<()>,
+) -> anyhow::Result<()> {
+    let Some(address) = config.inbox.listen else { return Ok(()) };
+    let tls = opened.tls()?;
+    let (signals, queue) = tokio::sync::mpsc::channel(SIGNALS);
+    tasks.spawn(post_signals(queue, opened.transport(), opened.directory.clone()));
+    let packets =
+        Wire { signer: opened.signer.clone(), store: opened.store.clone(), vault: opened.vault.clone() };
+    let desk = Reception {
+        packets: Arc::new(packets),
+        tls: tls.clone(),
+        directory: opened.directory.clone(),
+        engine: handle.clone(),
+        vault: opened.vault.clone(),
+        signals,
+        actions: if config.filing.accept_push { ACTIONS } else { ACTIONS_WITHOUT_PUSH },
+    };
+    let limits = InboxLimits {
+        body_bytes: config.inbox.max_message.as_u64(),
+        connections: config.inbox.max_connections as usize,
+        body: config.inbox.read_within.duration(),
+        ..InboxLimits::default()
+    };
+    let paths = vec![config.inbox.path.clone()];
+    let inbox = Inbox::bind(address, paths, tls, opened.directory.clone(), desk, limits);
+    let inbox = inbox.await.with_context(|| format!("cannot listen on {address}"))?;
+    let mut stopped = stopped.clone();
+    tasks.spawn(inbox.serve(async move {
+        // An error means that the daemon is gone, which is a stop as well.
+        let _gone = stopped.wait_for(|stop| *stop).await;
+    }));
+    Ok(())
+}
+
+fn start_intake(
+    config: &Config,
+    opened: &Opened,
+    handle: &Handle,
+    link: watch::Sender<Link>,
+    rules: watch::Receiver<Arc<Rules>>,
+    stopped: &watch::Receiver<bool>,
+) -> anyhow::Result<JoinSet<()>> {
+    let door = door(opened, handle);
+    let outcomes = Outcomes { store: opened.store.clone(), engine: handle.clone() };
+    let out = watch::Sender::new(Link::Down { since: clock::now(), error: None });
+    let mut intake = JoinSet::new();
+    match parts::broker(config)? {
+        Some(settings) => {
+            intake.spawn(amqp::consume(settings.clone(), door, rules, link, stopped.clone()));
+            intake.spawn(amqp::publish(settings, outcomes, out, stopped.clone()));
+        }
+        None => {
+            let mut settings = spool::Settings::new(config.spool.dir.clone());
+            settings.encoding = encoding(config.amqp.outcomes_as);
+            intake.spawn(spool::consume(settings.clone(), door, rules, link, stopped.clone()));
+            intake.spawn(spool::publish(settings, outcomes, out, stopped.clone()));
+        }
+    }
+    Ok(intake)
+}
+
+fn encoding(form: OutcomeForm) -> Encoding {
+    match form {
+        OutcomeForm::Json => Encoding::Json,
+        OutcomeForm::Protobuf => Encoding::Protobuf,
+    }
+}
+
+fn door(opened: &Opened, handle: &Handle) -> Door {
+    Door { engine: handle.clone(), vault: opened.vault.clone(), metrics: opened.metrics.clone() }
+}
+
+fn rules(config: &Config, opened: &Opened) -> Rules {
+    parts::rules(config, &opened.directory.current())
+}
+
+fn console(
+    config: &Config,
+    opened: &Opened,
+    handle: &Handle,
+    started_at: crate::model::Timestamp,
+    link: watch::Receiver<Link>,
+    rules: watch::Receiver<Arc<Rules>>,
+) -> Arc<Console> {
+    let source = if config.has_broker() { "amqp" } else { "spool" };
+    let metrics = opened.metrics.clone();
+    let door = door(opened, handle);
+    Arc::new(Console::new(Parts {
+        engine: handle.clone(),
+        store: opened.store.clone(),
+        vault: opened.vault.clone(),
+        probe: opened.probe.clone(),
+        mode: config.service.mode,
+        started_at,
+        intake: Box::new(move || views::Intake {
+            source: source.to_owned(),
+            connected: matches!(*link.borrow(), Link::Up { .. }),
+            accepted: metrics.taken_in(),
+        }),
+        take_event: Box::new(move |content_type, body| {
+            let (door, rules) = (door.clone(), rules.borrow().clone());
+            Box::pin(async move { door.take_by_hand(&content_type, body, &rules).await })
+        }),
+    }))
+}

@@ -1,0 +1,355 @@
+//! What a posted message is and what it tells us, asked of the packet module with the directory's profile in mind.
+//!
+//! Requests for records and parts of large messages are not spoken yet; whether a message may be taken at all is
+//! `judge`'s to say.
+
+use hyper::body::Bytes;
+
+use crate::directory::{Peer, Profile};
+use crate::engine::Route;
+use crate::engine::ledger;
+use crate::inbox::answer::AckAsked;
+use crate::inbox::judge::{Ends, Heading};
+use crate::inbox::{CannotSign, ErrorText, Packets, Told, Unreadable};
+use crate::model::{CpaId, MessageId, OdsCode, Timestamp, TransferId};
+use crate::packet::envelope::{self, AckRequest, Header};
+use crate::packet::fingerprint::Fingerprint;
+use crate::packet::hl7::{ExtractHead, read_acknowledgement};
+use crate::packet::mime::{MimeLimits, Strictness};
+use crate::packet::signal::{self, Complaint, Signal};
+use crate::packet::signature::verify::{Terms, Verified, expect_unsigned, verify};
+use crate::packet::signature::{Reference, SignatureFault, Signer, receipt};
+use crate::packet::xml::Document;
+use crate::packet::{Incoming, Packet, Received, open};
+use crate::perform::SignerHandle;
+use crate::store::{Store, Table, Vault};
+use crate::transfer::dispatch::PacketRef;
+use crate::transfer::event::{Acknowledgement, Arrival, Event, LateSignal};
+use crate::transfer::verdict::{Accepted, Verdict};
+use crate::transfer::{Case, Transfer};
+use crate::transport::classify::judge_errors;
+
+/// The actions spoken here: extracts that are pushed to us, and acknowledgements of those we sent.
+pub const ACTIONS: &[&str] = &["RCMR_IN030000UK06", "RCMR_IN030000UK07", "MCCI_IN010000UK13"];
+/// The same where records that nobody asked for are not taken.
+pub const ACTIONS_WITHOUT_PUSH: &[&str] = &["MCCI_IN010000UK13"];
+
+/// The packet module, with what it takes to judge an answer to a message of ours.
+pub struct Wire {
+    /// Our signature.
+    pub signer: SignerHandle,
+    /// Which messages we sent; read only.
+    pub store: Store,
+    /// Where they lie.
+    pub vault: Vault,
+}
+
+/// A message that was read.
+pub struct WireMessage {
+    heading: Heading,
+    header: Header,
+    strictness: Strictness,
+    content: Content,
+}
+
+enum Content {
+    Business(Box<Incoming<'static>>),
+    Signal { envelope: Document, signal: Signal },
+}
+
+impl Packets for Wire {
+    type Message = WireMessage;
+
+    fn open(&self, content_type: &str, body: &Bytes) -> Result<WireMessage, Unreadable> {
+        let limits = MimeLimits::default();
+        // Strict first: it is the common case, and a signed party gets no second chance.
+        let (opened, strictness) = match open(content_type, body, Strictness::Strict, &limits) {
+            Err(_) => (open(content_type, body, Strictness::Tolerant, &limits), Strictness::Tolerant),
+            read => (read, Strictness::Strict),
+        };
+        match opened {
+            Ok(Received::Business(incoming)) => {
+                let incoming = incoming.into_owned();
+                let header = incoming.header.clone();
+                Ok(WireMessage {
+                    heading: heading(&header),
+                    header,
+                    strictness,
+                    content: Content::Business(Box::new(incoming)),
+                })
+            }
+            Ok(Received::Signal { envelope, signal }) => {
+                // A fault, or a signal without a readable header, tells nobody anything.
+                let header = envelope::read_header(&envelope).map_err(|_| Unreadable::Nameless)?;
+                Ok(WireMessage {
+                    heading: heading(&header),
+                    header,
+                    strictness,
+                    content: Content::Signal { envelope, signal },
+                })
+            }
+            Err(fault) => {
+                tracing::warn!(%fault, "a message cannot be read");
+                Err(Unreadable::Nameless)
+            }
+        }
+    }
+
+    fn heading<'m>(&self, message: &'m WireMessage) -> &'m Heading {
+        &message.heading
+    }
+
+    fn is_signal(&self, message: &WireMessage) -> bool {
+        matches!(message.content, Content::Signal { .. })
+    }
+
+    fn verify(
+        &self,
+        message: &WireMessage,
+        peer: &Peer,
+        now: Timestamp,
+    ) -> Result<Option<Verified>, SignatureFault> {
+        let pins = match (peer.profile, &peer.signing_pins) {
+            (Profile::Spine, _) => None,
+            (Profile::Signed, Some(pins)) => Some(pins),
+            (Profile::Signed, None) => return Err(SignatureFault::Unsigned),
+        };
+        let terms = pins.map(|pins| Terms { pins, now, leniency: peer.leniency });
+        match (&message.content, &terms) {
+            (Content::Business(incoming), None) => incoming.expect_unsigned().map(|()| None),
+            // The signature covers parts by their decoded octets only if their encoding is beyond doubt (§6.2(13)).
+            (Content::Business(_), Some(_)) if message.strictness == Strictness::Tolerant => {
+                Err(SignatureFault::PartDigest)
+            }
+            (Content::Business(incoming), Some(terms)) => incoming.verify(terms).map(Some),
+            (Content::Signal { envelope, .. }, None) => expect_unsigned(envelope).map(|()| None),
+            (Content::Signal { envelope, signal }, Some(terms)) => {
+                self.verify_signal(envelope, signal, terms).map(Some)
+            }
+        }
+    }
+
+    fn digest(&self, message: &WireMessage) -> String {
+        match &message.content {
+            Content::Business(incoming) => Fingerprint::from_octets(incoming.digest()).to_string(),
+            Content::Signal { .. } => String::new(),
+        }
+    }
+
+    fn tell(
+        &self,
+        message: &WireMessage,
+        ends: &Ends<'_>,
+        bytes: u64,
+        now: Timestamp,
+    ) -> Result<Told, ErrorText> {
+        match &message.content {
+            Content::Signal { signal, .. } => self.tell_signal(signal, ends),
+            Content::Business(incoming) => match message.header.action.as_str() {
+                "MCCI_IN010000UK13" => tell_acknowledgement(incoming, ends),
+                _ => tell_extract(incoming, ends, bytes, now),
+            },
+        }
+    }
+
+    fn acknowledgment(
+        &self,
+        message: &WireMessage,
+        ends: &Ends<'_>,
+        now: Timestamp,
+    ) -> Result<Vec<u8>, CannotSign> {
+        let references = ends.verified.as_ref().map(|v| v.references.as_slice()).unwrap_or_default();
+        let signer = self.signer_for(ends.peer.profile)?;
+        signal::acknowledge(&message.header, references, signer.as_deref(), now).map_err(|_| CannotSign)
+    }
+
+    fn message_error(
+        &self,
+        to: &Heading,
+        error: ErrorText,
+        profile: Profile,
+        now: Timestamp,
+    ) -> Result<Vec<u8>, CannotSign> {
+        let signer = self.signer_for(profile)?;
+        let complaint = Complaint { code: error.code, location: error.location, words: error.text };
+        signal::refuse(&refused_header(to, now).ok_or(CannotSign)?, complaint, signer.as_deref(), now)
+            .map_err(|_| CannotSign)
+    }
+}
+
+impl Wire {
+    fn signer_for(&self, profile: Profile) -> Result<Option<std::sync::Arc<Signer>>, CannotSign> {
+        match profile {
+            Profile::Spine => Ok(None),
+            Profile::Signed => self.signer.current().map(Some).ok_or(CannotSign),
+        }
+    }
+
+    fn verify_signal(
+        &self,
+        envelope: &Document,
+        signal: &Signal,
+        terms: &Terms<'_>,
+    ) -> Result<Verified, SignatureFault> {
+        match signal {
+            Signal::Acknowledgment(ack) => {
+                let references =
+                    self.sent_references(&ack.refers_to).ok_or(SignatureFault::ReceiptReferences)?;
+                receipt::verify_receipt(envelope, &references, terms)
+            }
+            Signal::MessageError { .. } | Signal::Fault(_) => verify(envelope, &[], terms),
+        }
+    }
+
+    fn tell_signal(&self, signal: &Signal, ends: &Ends<'_>) -> Result<Told, ErrorText> {
+        let nothing = || ErrorText {
+            code: "Unknown",
+            location: "//eb:RefToMessageId",
+            text: "it answers nothing of ours",
+        };
+        let (message_id, verdict) = match signal {
+            Signal::Acknowledgment(ack) => {
+                let by = if ack.by_party { Accepted::End } else { Accepted::Hop };
+                (ack.refers_to.clone(), Verdict::Accepted(by))
+            }
+            Signal::MessageError { refers_to: Some(message_id), errors } => {
+                (message_id.clone(), judge_errors(errors).verdict)
+            }
+            Signal::MessageError { refers_to: None, .. } | Signal::Fault(_) => return Err(nothing()),
+        };
+        // Only the party a message went to may answer it.
+        match self.sent(&message_id) {
+            Some((to, _)) if to == ends.them.ods => {
+                Ok(Told::Signal(LateSignal { message_id, verdict, receipt: None }))
+            }
+            Some(_) | None => Err(nothing()),
+        }
+    }
+
+    fn sent_references(&self, message_id: &MessageId) -> Option<Vec<Reference>> {
+        let (_, packet) = self.sent(message_id)?;
+        let octets = self.vault.get(&packet.0.parse().ok()?).ok()?;
+        Packet::from_file(&octets).ok()?.references().ok()
+    }
+
+    /// The party a message of ours was sent to, and the packet.
+    fn sent(&self, message_id: &MessageId) -> Option<(OdsCode, PacketRef)> {
+        let row = self.store.get(Table::Ledger, &ledger::sent_key(message_id)).ok()??;
+        let id: TransferId = ledger::decode(&row).ok()?;
+        let transfer: Transfer =
+            ledger::decode(&self.store.get(Table::Transfer, id.as_bytes()).ok()??).ok()?;
+        let delivery = match &transfer.case {
+            Case::Release(release) => release.delivery(),
+            Case::Received(received) => received.delivery(),
+            Case::Noted(_) => None,
+        }?;
+        Some((delivery.dispatch.to.clone(), delivery.dispatch.packet.clone()))
+    }
+}
+
+fn tell_acknowledgement(incoming: &Incoming<'_>, ends: &Ends<'_>) -> Result<Told, ErrorText> {
+    let ack = read_acknowledgement(hl7(incoming)).map_err(|fault| {
+        tracing::warn!(message = %incoming.header.message_id, %fault, "an acknowledgement cannot be read");
+        content_error("the acknowledgement cannot be read")
+    })?;
+    let (message_id, from) = (incoming.header.message_id.clone(), ends.them.ods.clone());
+    let route = Route::Answers {
+        conversation: incoming.header.conversation,
+        refers_to: ack.refers_to.clone(),
+        from: from.clone(),
+    };
+    let event = move |packet| {
+        Event::Acknowledged(Acknowledgement {
+            message_id,
+            refers_to: ack.refers_to,
+            positive: ack.positive,
+            code: ack.code,
+            from,
+            packet: Some(packet),
+        })
+    };
+    Ok(Told::Business { route, event: Box::new(event) })
+}
+
+fn tell_extract(
+    incoming: &Incoming<'_>,
+    ends: &Ends<'_>,
+    bytes: u64,
+    now: Timestamp,
+) -> Result<Told, ErrorText> {
+    let head = ExtractHead::read(hl7(incoming)).map_err(|fault| {
+        tracing::warn!(message = %incoming.header.message_id, %fault, "an extract cannot be read");
+        content_error("the extract cannot be read")
+    })?;
+    // Destination and author must be those of the envelope (custody reference §4, hazard H1).
+    if head.destination_ods != ends.us.ods {
+        return Err(content_error("the extract is for another organisation than the envelope"));
+    }
+    if head.author_ods != ends.them.ods {
+        return Err(content_error("the extract is by another organisation than the envelope"));
+    }
+    let (from, conversation) = (ends.them.ods.clone(), incoming.header.conversation);
+    let route = Route::Opens { from: from.clone(), conversation };
+    let (to, message_id) = (ends.us.ods.clone(), incoming.header.message_id.clone());
+    let attachments = u32::try_from(incoming.manifest.len().saturating_sub(1)).unwrap_or(u32::MAX);
+    let signed = ends.verified.is_some();
+    let nhs_number = head.nhs_number;
+    let event = move |packet| {
+        Event::Arrived(Box::new(Arrival {
+            from,
+            to,
+            conversation,
+            message_id,
+            nhs_number,
+            bytes,
+            attachments,
+            signed,
+            packet,
+            received_at: now,
+        }))
+    };
+    Ok(Told::Business { route, event: Box::new(event) })
+}
+
+fn hl7<'a>(incoming: &'a Incoming<'_>) -> &'a [u8] {
+    incoming.hl7().map(|part| &*part.body).unwrap_or_default()
+}
+
+fn content_error(text: &'static str) -> ErrorText {
+    ErrorText { code: "OtherXml", location: "//eb:Manifest", text }
+}
+
+fn heading(header: &Header) -> Heading {
+    Heading {
+        from: header.from.clone(),
+        to: vec![header.to.clone()],
+        cpa_id: header.cpa_id.as_str().to_owned(),
+        action: header.action.clone(),
+        conversation: header.conversation,
+        message_id: header.message_id.clone(),
+        time_to_live: header.time_to_live,
+        asked: match header.ack_requested {
+            AckRequest::Never => AckAsked::No,
+            AckRequest::NextHop => AckAsked::NextMsh,
+            AckRequest::Party { .. } => AckAsked::ToParty,
+        },
+    }
+}
+
+/// As much of a refused message's header as its refusal repeats.
+fn refused_header(heading: &Heading, now: Timestamp) -> Option<Header> {
+    Some(Header {
+        from: heading.from.clone(),
+        to: heading.to.first()?.clone(),
+        cpa_id: CpaId::parse(&heading.cpa_id).ok()?,
+        conversation: heading.conversation,
+        service: String::new(),
+        action: heading.action.clone(),
+        message_id: heading.message_id.clone(),
+        timestamp: now,
+        time_to_live: None,
+        refers_to: None,
+        duplicate_elimination: false,
+        ack_requested: AckRequest::Never,
+    })
+}

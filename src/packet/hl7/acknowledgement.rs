@@ -1,0 +1,287 @@
+//! The application acknowledgement, MCCI_IN010000UK13: written one way, read in every way peers write it (wire reference
+//! §4.1, §4.4).
+//!
+//! What a code means is not known here.
+
+use quick_xml::escape::escape;
+
+use super::{HL7, Hl7Fault};
+use crate::model::{Asid, MessageId, Timestamp};
+use crate::packet::xml::{Document, Element, XmlLimits};
+
+/// The interaction, and so the name of the root element.
+const INTERACTION: &str = "MCCI_IN010000UK13";
+/// Response codes (0083).
+const CODES: &str = "2.16.840.1.113883.2.1.3.2.4.17.101";
+/// What kind of answer a reason is; `ER` is an error.
+const REASON_KINDS: &str = "2.16.840.1.113883.2.1.3.2.4.17.104";
+/// Accredited systems.
+const ASIDS: &str = "1.2.826.0.1285.0.2.0.107";
+/// The longest text of a peer that is kept: the longest of the specification is under 150 characters.
+const TEXT_CHARS: usize = 300;
+
+/// An acknowledgement of ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApplicationAcknowledgement {
+    /// The ebXML MessageId of the message that carries it.
+    pub message_id: MessageId,
+    /// When it was made.
+    pub creation: Timestamp,
+    /// Their system.
+    pub to_asid: Asid,
+    /// Our system.
+    pub from_asid: Asid,
+    /// The message that is answered.
+    pub refers_to: MessageId,
+    /// The answer.
+    pub verdict: Answer,
+}
+
+/// What is said of a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// AA.
+    Accept,
+    /// AE, with the code and its display text in both places, since some peers read one and some the other.
+    Refuse {
+        /// The response code; a single digit is written as two.
+        code: String,
+        /// Its display text.
+        text: String,
+    },
+}
+
+impl ApplicationAcknowledgement {
+    /// The payload: no white space between elements (TPP).
+    pub fn write(&self) -> Vec<u8> {
+        let (type_code, detail, reason) = match &self.verdict {
+            Answer::Accept => ("AA", String::new(), String::new()),
+            Answer::Refuse { code, text } => {
+                let code = format!(
+                    r#"code="{}" codeSystem="{CODES}" displayName="{}""#,
+                    two_digits(code),
+                    attribute(text)
+                );
+                ("AE", detail(&code), reason(&code))
+            }
+        };
+        let Self { message_id, creation, to_asid, from_asid, refers_to, verdict: _ } = self;
+        let (message_id, refers_to) = (attribute(message_id.as_str()), attribute(refers_to.as_str()));
+        let created = creation.to_hl7_utc();
+        format!(
+            concat!(
+                r#"<?xml version="1.0" encoding="UTF-8"?><{interaction} xmlns="urn:hl7-org:v3">"#,
+                r#"<id root="{message_id}"/><creationTime value="{created}"/><versionCode code="V3NPfIT3.1.10"/>"#,
+                r#"<interactionId root="2.16.840.1.113883.2.1.3.2.4.12" extension="{interaction}"/>"#,
+                r#"<processingCode code="P"/><processingModeCode code="T"/><acceptAckCode code="NE"/>"#,
+                r#"<acknowledgement typeCode="{type_code}">{detail}"#,
+                r#"<messageRef><id root="{refers_to}"/></messageRef></acknowledgement>"#,
+                r#"<communicationFunctionRcv typeCode="RCV">{receiver}</communicationFunctionRcv>"#,
+                r#"<communicationFunctionSnd typeCode="SND">{sender}</communicationFunctionSnd>"#,
+                r#"<ControlActEvent classCode="CACT" moodCode="EVN"><author1 typeCode="AUT">"#,
+                r#"<AgentSystemSDS classCode="AGNT"><agentSystemSDS classCode="DEV" determinerCode="INSTANCE">"#,
+                r#"<id root="{asids}" extension="{from_asid}"/></agentSystemSDS></AgentSystemSDS></author1>"#,
+                r#"{reason}</ControlActEvent></{interaction}>"#,
+            ),
+            interaction = INTERACTION,
+            message_id = message_id,
+            created = created,
+            type_code = type_code,
+            detail = detail,
+            refers_to = refers_to,
+            receiver = device(to_asid),
+            sender = device(from_asid),
+            asids = ASIDS,
+            from_asid = from_asid,
+            reason = reason,
+        )
+        .into_bytes()
+    }
+}
+
+fn device(asid: &Asid) -> String {
+    format!(
+        r#"<device classCode="DEV" determinerCode="INSTANCE"><id root="{ASIDS}" extension="{asid}"/></device>"#
+    )
+}
+
+fn detail(code: &str) -> String {
+    format!(r#"<acknowledgementDetail typeCode="ER"><code {code}/></acknowledgementDetail>"#)
+}
+
+fn reason(code: &str) -> String {
+    format!(
+        r#"<reason typeCode="RSON"><justifyingDetectedIssueEvent classCode="ALRT" moodCode="EVN"><code {code}><qualifier><value code="ER" codeSystem="{REASON_KINDS}"/></qualifier></code></justifyingDetectedIssueEvent></reason>"#
+    )
+}
+
+fn two_digits(code: &str) -> String {
+    match code.parse::<u8>() {
+        Ok(number) if number < 10 => format!("{number:02}"),
+        _ => attribute(code),
+    }
+}
+
+/// Escaped, and with a blank for what XML has no character for.
+fn attribute(text: &str) -> String {
+    let one_line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    escape(one_line.as_str()).into_owned()
+}
+
+/// A peer's acknowledgement.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ReadAcknowledgement {
+    /// The wrapper's own id; equal to the MessageId for most peers.
+    pub wrapper_id: MessageId,
+    /// The message it answers; none when it names none that could be one.
+    pub refers_to: Option<MessageId>,
+    /// AA; AE and AR are read alike.
+    pub positive: bool,
+    /// The code as text: of the reason, else of the detail. `205` and `SEF001` are legal.
+    pub code: Option<String>,
+    /// The detail's code where it is another than the reason's.
+    pub other_code: Option<String>,
+    /// The display text beside the code that was taken.
+    pub text: Option<String>,
+}
+
+impl std::fmt::Debug for ReadAcknowledgement {
+    /// Without the text: a peer may write anything there.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ReadAcknowledgement")
+            .field("wrapper_id", &self.wrapper_id)
+            .field("refers_to", &self.refers_to)
+            .field("positive", &self.positive)
+            .field("code", &self.code)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Reads every form of §4.4.
+pub fn read_acknowledgement(octets: &[u8]) -> Result<ReadAcknowledgement, Hl7Fault> {
+    let document = Document::parse(octets, &XmlLimits::envelope())?;
+    let root = document.root();
+    if !root.is(HL7, INTERACTION) {
+        return Err(Hl7Fault::Other(INTERACTION));
+    }
+    let id = root_of(Some(root)).ok_or(Hl7Fault::Missing("id/@root"))?;
+    let wrapper_id = MessageId::parse(id).map_err(|_| Hl7Fault::Unusable("id/@root"))?;
+    let acknowledgement = child(root, "acknowledgement").ok_or(Hl7Fault::Missing("acknowledgement"))?;
+    let positive = match acknowledgement.attribute("", "typeCode").map(str::trim) {
+        Some("AA") => true,
+        Some("AE" | "AR") => false,
+        Some(_) => return Err(Hl7Fault::Unusable("acknowledgement/@typeCode")),
+        None => return Err(Hl7Fault::Missing("acknowledgement/@typeCode")),
+    };
+    let refers_to = root_of(child(acknowledgement, "messageRef")).and_then(|id| MessageId::parse(id).ok());
+    let detail = child(acknowledgement, "acknowledgementDetail").and_then(code_of);
+    let reasons = child(root, "ControlActEvent").into_iter().flat_map(|event| event.children());
+    let reason = reasons
+        .filter(|reason| reason.is(HL7, "reason"))
+        .find_map(|reason| code_of(child(reason, "justifyingDetectedIssueEvent")?));
+    let other_code = match (&reason, &detail) {
+        (Some((reason, _)), Some((detail, _))) if reason != detail => Some(detail.clone()),
+        (_, _) => None,
+    };
+    let (code, text) = reason.or(detail).map_or((None, None), |(code, text)| (Some(code), text));
+    Ok(ReadAcknowledgement { wrapper_id, refers_to, positive, code, other_code, text })
+}
+
+fn child<'d>(element: Element<'d>, name: &str) -> Option<Element<'d>> {
+    element.child(HL7, name)
+}
+
+/// `id/@root` of an element.
+fn root_of(element: Option<Element<'_>>) -> Option<&str> {
+    Some(child(element?, "id")?.attribute("", "root")?.trim())
+}
+
+/// The code below an element, and its display text.
+fn code_of(element: Element<'_>) -> Option<(String, Option<String>)> {
+    let code = child(element, "code")?;
+    let kept =
+        |text: &str| text.trim().chars().filter(|c| !c.is_control()).take(TEXT_CHARS).collect::<String>();
+    let value = code.attribute("", "code").map(kept).filter(|value| !value.is_empty())?;
+    let text = code.attribute("", "displayName").map(kept).filter(|text| !text.is_empty());
+    Some((value, text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ours(verdict: Answer) -> ApplicationAcknowledgement {
+        ApplicationAcknowledgement {
+            message_id: MessageId::derived(&["ack"]),
+            creation: Timestamp::parse("2026-07-01T09:00:00+01:00").unwrap(),
+            to_asid: Asid::parse("200000000149").unwrap(),
+            from_asid: Asid::parse("200000001161").unwrap(),
+            refers_to: MessageId::derived(&["extract"]),
+            verdict,
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let accepted = read_acknowledgement(&ours(Answer::Accept).write()).unwrap();
+        assert!(accepted.positive && accepted.code.is_none());
+        assert_eq!(accepted.refers_to, Some(MessageId::derived(&["extract"])));
+        assert_eq!(accepted.wrapper_id, MessageId::derived(&["ack"]));
+        let refusal = Answer::Refuse { code: "6".into(), text: "Not \"here\" <&>\n'".into() };
+        let octets = ours(refusal).write();
+        let refused = read_acknowledgement(&octets).unwrap();
+        assert!(!refused.positive);
+        assert_eq!(refused.code.as_deref(), Some("06"), "two digits on the wire");
+        assert_eq!(refused.text.as_deref(), Some("Not \"here\" <&> '"));
+        let text = String::from_utf8(octets).unwrap();
+        assert_eq!(text.matches(r#"code="06""#).count(), 2, "§4.4: in both places");
+        assert!(text.contains(r#"<creationTime value="20260701080000"/>"#), "UTC");
+        assert!(!text.contains("> <") && !text.contains(">\n<"), "TPP fails on white space between elements");
+    }
+
+    fn with(acknowledgement: &str, control: &str) -> Result<ReadAcknowledgement, Hl7Fault> {
+        read_acknowledgement(
+            format!(
+                "<h:MCCI_IN010000UK13 xmlns:h='urn:hl7-org:v3'><h:id root='a'/>{acknowledgement}\
+                 <h:ControlActEvent>{control}</h:ControlActEvent></h:MCCI_IN010000UK13>"
+            )
+            .as_bytes(),
+        )
+    }
+
+    #[test]
+    fn codes_come_from_the_reason_else_from_the_detail() {
+        let detail = |code: &str| {
+            format!(
+                "<h:acknowledgement typeCode='AR'><h:acknowledgementDetail typeCode='ER'>\
+                 <h:code code='{code}'/></h:acknowledgementDetail></h:acknowledgement>"
+            )
+        };
+        let reason = |code: &str| {
+            format!(
+                "<h:reason><h:justifyingDetectedIssueEvent><h:code code='{code}' displayName='why'/>\
+                 </h:justifyingDetectedIssueEvent></h:reason>"
+            )
+        };
+        let spine = with(&detail("SEF001"), "").unwrap();
+        assert_eq!((spine.code.as_deref(), spine.text), (Some("SEF001"), None));
+        assert_eq!(spine.refers_to, None);
+        let both = with(&detail("19"), &reason("6")).unwrap();
+        assert_eq!((both.code.as_deref(), both.other_code.as_deref()), (Some("6"), Some("19")));
+        let same = with(&detail("30"), &reason("30")).unwrap();
+        assert_eq!((same.code.as_deref(), same.other_code), (Some("30"), None));
+        let none = with("<h:acknowledgement typeCode='AE'/>", "<h:reason/>").unwrap();
+        assert_eq!((none.positive, none.code), (false, None), "no code is unknown, not an error");
+    }
+
+    #[test]
+    fn what_is_no_acknowledgement_is_refused_by_name() {
+        assert_eq!(read_acknowledgement(b"<a/>"), Err(Hl7Fault::Other(INTERACTION)));
+        assert_eq!(read_acknowledgement(b"<MCCI_IN010000UK13/>"), Err(Hl7Fault::Other(INTERACTION)));
+        assert!(matches!(read_acknowledgement(b"<a>"), Err(Hl7Fault::Xml(_))));
+        assert_eq!(with("", ""), Err(Hl7Fault::Missing("acknowledgement")));
+        assert_eq!(with("<h:acknowledgement/>", ""), Err(Hl7Fault::Missing("acknowledgement/@typeCode")));
+        let strange = with("<h:acknowledgement typeCode='ZZ'/>", "");
+        assert_eq!(strange, Err(Hl7Fault::Unusable("acknowledgement/@typeCode")));
+    }
+}

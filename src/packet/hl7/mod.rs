@@ -1,0 +1,35 @@
+//! The HL7 version 3 payloads that steer a transfer: application acknowledgements, and the head of an extract (wire
+//! reference §4).
+//!
+//! The record itself is not read here.
+
+mod acknowledgement;
+mod extract_head;
+
+pub use acknowledgement::{Answer, ApplicationAcknowledgement, ReadAcknowledgement, read_acknowledgement};
+pub use extract_head::{ExtractHead, ExtractInteraction};
+
+use super::xml::XmlFault;
+
+/// The namespace of every element of these messages.
+pub(super) const HL7: &str = "urn:hl7-org:v3";
+
+/// Why a payload is not the message it is taken for. Names places, never content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Hl7Fault {
+    /// Not XML we accept.
+    #[error("the HL7 payload is refused")]
+    Xml(#[from] XmlFault),
+    /// Another message, or none of HL7.
+    #[error("the HL7 payload is not {0}")]
+    Other(&'static str),
+    /// Something that must be there is not.
+    #[error("the HL7 payload lacks {0}")]
+    Missing(&'static str),
+    /// Something is there and cannot be what it must be.
+    #[error("the HL7 payload has an unusable {0}")]
+    Unusable(&'static str),
+    /// Something is there twice with different values.
+    #[error("the HL7 payload has two different values of {0}")]
+    Contradiction(&'static str),
+}

@@ -1,0 +1,120 @@
+//! A received record: out of the vault into the clinical system's folder, and the acknowledgement made ready.
+
+use crate::clock;
+use crate::directory::Directory;
+use crate::model::{MessageId, Timestamp, TransferId};
+use crate::packet::description::Description;
+use crate::packet::hl7::{Answer, ApplicationAcknowledgement};
+use crate::packet::mime::{MimeLimits, Strictness};
+use crate::packet::{self, Packet, PacketLimits, Received};
+use crate::perform::prepare::{acknowledgement_header, signer_for};
+use crate::perform::{Acknowledge, Tools};
+use crate::records::{ReceivedAttachment, ReceivedRecord};
+use crate::transfer::dispatch::Transmission;
+use crate::transfer::event::{Arrival, Filed};
+use crate::transfer::reason::FilingFault;
+use crate::transfer::retry::Contract;
+
+/// Files what arrived; filing it twice changes nothing.
+pub async fn file(
+    tools: &Tools,
+    transfer: TransferId,
+    arrival: &Arrival,
+    message_id: MessageId,
+) -> Result<Filed, FilingFault> {
+    let packet = tools.fetch(&arrival.packet).map_err(|_| FilingFault::PacketUnreadable)?;
+    let (folder, arrived, at) = (tools.filing.clone(), arrival.clone(), clock::now());
+    let job = move || put_in_folder(&folder, transfer, &arrived, &packet, at);
+    tokio::task::spawn_blocking(job).await.map_err(|_| FilingFault::FolderUnwritable)??;
+    let acknowledgement = match tools.acknowledge {
+        Acknowledge::Never => None,
+        Acknowledge::WhenFiled => Some(acknowledge(tools, arrival, message_id, at).await?),
+    };
+    Ok(Filed { acknowledgement })
+}
+
+fn put_in_folder(
+    folder: &crate::records::FilingFolder,
+    transfer: TransferId,
+    arrival: &Arrival,
+    packet: &Packet,
+    now: Timestamp,
+) -> Result<(), FilingFault> {
+    let limits = MimeLimits::default();
+    let opened = packet::open(&packet.content_type, &packet.body, Strictness::Tolerant, &limits);
+    let Ok(Received::Business(incoming)) = opened else { return Err(FilingFault::PacketUnreadable) };
+    let hl7 = incoming.hl7().ok_or(FilingFault::PacketUnreadable)?;
+    let parts = incoming.attachments();
+    let described: Vec<_> = parts
+        .iter()
+        .filter_map(|(item, part)| Some((*item, Description::parse(&item.description), (*part)?)))
+        .collect();
+    let mut contents: Vec<&[u8]> = described.iter().map(|(_, _, part)| &*part.body).collect();
+    let attachments = described
+        .iter()
+        .zip(contents.iter_mut())
+        .map(|((item, description, part), content)| ReceivedAttachment {
+            id: item.id.clone().unwrap_or_default(),
+            filename: description.filename.clone(),
+            content_type: description.content_type.clone().unwrap_or_else(|| part.content_type.clone()),
+            content,
+        })
+        .collect();
+    let record = ReceivedRecord {
+        transfer,
+        conversation: arrival.conversation,
+        from: arrival.from.clone(),
+        to: arrival.to.clone(),
+        received_at: arrival.received_at,
+        extract: &mut &*hl7.body,
+        attachments,
+    };
+    match folder.file(record, now) {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            tracing::error!(%transfer, error = &error as &dyn std::error::Error, "a record could not be filed");
+            Err(FilingFault::FolderUnwritable)
+        }
+    }
+}
+
+/// The acknowledgement of a filed record (AA, S66–67), sealed when it returns.
+async fn acknowledge(
+    tools: &Tools,
+    arrival: &Arrival,
+    message_id: MessageId,
+    now: Timestamp,
+) -> Result<(Transmission, Contract), FilingFault> {
+    let directory = tools.directory.current();
+    let (packet, expires_at, contract) = compose(tools, &directory, arrival, &message_id, now)?;
+    let bytes = packet.body.len() as u64;
+    let packet = tools.keep(&packet).await.map_err(|_| FilingFault::AcknowledgementUnmade)?;
+    Ok((Transmission { packet, message_id, stamped_at: now, expires_at, bytes }, contract))
+}
+
+fn compose(
+    tools: &Tools,
+    directory: &Directory,
+    arrival: &Arrival,
+    message_id: &MessageId,
+    now: Timestamp,
+) -> Result<(Packet, Timestamp, Contract), FilingFault> {
+    let us = directory.by_ods(&arrival.to).ok_or(FilingFault::SenderUnknown)?;
+    let peer = directory.by_ods(&arrival.from).and_then(|p| p.peer()).ok_or(FilingFault::SenderUnknown)?;
+    let our_address = us.address().ok_or(FilingFault::SenderUnknown)?;
+    let header = acknowledgement_header(us, peer, arrival.conversation, message_id.clone(), now)
+        .ok_or(FilingFault::SenderUnknown)?;
+    let hl7 = ApplicationAcknowledgement {
+        message_id: message_id.clone(),
+        creation: now,
+        to_asid: peer.address.asid.clone(),
+        from_asid: our_address.asid.clone(),
+        refers_to: arrival.message_id.clone(),
+        verdict: Answer::Accept,
+    }
+    .write();
+    let signer = signer_for(tools, peer).map_err(|_| FilingFault::AcknowledgementUnmade)?;
+    let packet = packet::assemble(&header, &hl7, &[], signer.as_deref(), PacketLimits::default())
+        .map_err(|_| FilingFault::AcknowledgementUnmade)?;
+    Ok((packet, now.plus(peer.contract.persist_duration), peer.retry_contract()))
+}

@@ -1,0 +1,115 @@
+//! The one doer: each effect the engine orders is carried out here, and brings back exactly one event.
+//!
+//! Bytes are on disk before the event that names them is submitted. Nothing here decides what follows.
+
+mod file;
+mod prepare;
+mod send;
+mod signing;
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use crate::clock;
+use crate::directory::DirectoryHandle;
+use crate::engine::{Handle, Input};
+use crate::packet::Packet;
+use crate::records::{FilingFolder, RecordFolder};
+use crate::store::{SealedRef, Vault, VaultError};
+use crate::telemetry::Metrics;
+use crate::transfer::dispatch::PacketRef;
+use crate::transfer::effect::{Effect, Order};
+use crate::transfer::event::Event;
+use crate::transport::Transport;
+
+pub use prepare::acknowledgement_header;
+pub use signing::{SignerHandle, SigningFiles};
+
+/// What carrying out takes.
+#[derive(Clone)]
+pub struct Tools {
+    /// Who is who.
+    pub directory: DirectoryHandle,
+    /// The way to them.
+    pub transport: Transport,
+    /// Where packets lie.
+    pub vault: Vault,
+    /// Where custody records come from.
+    pub records: Arc<RecordFolder>,
+    /// Where received records go.
+    pub filing: FilingFolder,
+    /// Our signature.
+    pub signer: SignerHandle,
+    /// Whether a filed record is acknowledged to its sender.
+    pub acknowledge: Acknowledge,
+    /// Figures.
+    pub metrics: Arc<Metrics>,
+}
+
+/// Whether a filed record is acknowledged to its sender.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Acknowledge {
+    /// Once it is filed.
+    WhenFiled,
+    /// Not by us: the clinical system does it by other means.
+    Never,
+}
+
+/// Carries out orders until the engine gives no more, then finishes what is under way.
+pub async fn run(tools: Tools, engine: Handle, mut orders: mpsc::UnboundedReceiver<Order>) {
+    let tools = Arc::new(tools);
+    let mut under_way = JoinSet::new();
+    while let Some(order) = orders.recv().await {
+        // The engine bounds how many are under way; here they only have to be collected.
+        while under_way.try_join_next().is_some() {}
+        let (tools, engine) = (tools.clone(), engine.clone());
+        under_way.spawn(async move {
+            let transfer = order.transfer;
+            let event = Box::new(carry_out(&tools, order).await);
+            if engine.submit(Input::Result { transfer, event }).await.is_err() {
+                tracing::info!(%transfer, "the engine stopped first; the deadline brings this work back");
+            }
+        });
+    }
+    while under_way.join_next().await.is_some() {}
+}
+
+async fn carry_out(tools: &Tools, order: Order) -> Event {
+    let transfer = order.transfer;
+    match order.effect {
+        Effect::Prepare { order, to, conversation, message_id } => {
+            let what = prepare::Wanted { order, to, conversation, message_id, now: clock::now() };
+            match prepare::prepare(tools, what).await {
+                Ok(prepared) => Event::Prepared(Box::new(prepared)),
+                Err(fault) => Event::Unprepared(fault),
+            }
+        }
+        Effect::Send { dispatch } => Event::Answered(Box::new(send::send(tools, transfer, &dispatch).await)),
+        Effect::Restamp { packet, to, message_id, persist_duration_ms } => {
+            match prepare::restamp(tools, &packet, &to, message_id, persist_duration_ms).await {
+                Ok(transmission) => Event::Restamped(transmission),
+                Err(fault) => Event::NotRestamped(fault),
+            }
+        }
+        Effect::File { arrival, message_id } => match file::file(tools, transfer, &arrival, message_id).await
+        {
+            Ok(filed) => Event::Filed(Box::new(filed)),
+            Err(fault) => Event::NotFiled(fault),
+        },
+    }
+}
+
+impl Tools {
+    /// Seals a packet; durable when it returns.
+    pub async fn keep(&self, packet: &Packet) -> Result<PacketRef, VaultError> {
+        Ok(PacketRef(self.vault.put(&packet.to_file()).await?.to_string()))
+    }
+
+    /// Reads a sealed packet back.
+    pub fn fetch(&self, packet: &PacketRef) -> Result<Packet, VaultError> {
+        let sealed: SealedRef = packet.0.parse()?;
+        Packet::from_file(&self.vault.get(&sealed)?).map_err(|_| VaultError::Reference)
+    }
+}

@@ -1,0 +1,325 @@
+//! From a release to a packet: directory, record, extract, envelope, signature, seal. And from a packet to the same
+//! packet in a new envelope.
+
+use std::sync::Arc;
+
+use crate::directory::{AckRequested, Delivery, DuplicateElimination, Party, Peer, Profile};
+use crate::extract::{
+    self, Content, Document, Documents, Interaction, Parameters, Record, RecordLimits, Refusal,
+};
+use crate::model::{ConversationId, MessageId, OdsCode, Timestamp, derived_uuid};
+use crate::packet::description::Description;
+use crate::packet::envelope::{AckRequest, GP2GP, Header};
+use crate::packet::signature::Signer;
+use crate::packet::{self, AssembleFault, Attachment, Packet, PacketLimits};
+use crate::perform::Tools;
+use crate::records::{RecordFault, RecordRef};
+use crate::transfer::custody::{CustodyEvent, CustodyKind};
+use crate::transfer::dispatch::{PacketRef, Transmission};
+use crate::transfer::event::Prepared;
+use crate::transfer::outcome::Completeness;
+use crate::transfer::reason::PrepareFault;
+use crate::{clock, model};
+
+/// The interaction of an extract without confidentiality labels.
+const EXTRACT: &str = "RCMR_IN030000UK06";
+
+/// What is to be prepared.
+pub struct Wanted {
+    /// The release.
+    pub order: Box<CustodyEvent>,
+    /// The practice.
+    pub to: OdsCode,
+    /// The conversation.
+    pub conversation: ConversationId,
+    /// The message.
+    pub message_id: MessageId,
+    /// When it is stamped.
+    pub now: Timestamp,
+}
+
+/// Prepares the packet of a release. Sealed when it returns.
+pub async fn prepare(tools: &Tools, wanted: Wanted) -> Result<Prepared, PrepareFault> {
+    let now = wanted.now;
+    let directory = tools.directory.current();
+    let (to, peer) = destination(directory.by_ods(&wanted.to), now)?;
+    let from = directory.by_ods(&wanted.order.establishment).ok_or(PrepareFault::DestinationUnknown)?;
+    let signer = signer_for(tools, peer)?;
+    let header = header(from, peer, EXTRACT, wanted.conversation, wanted.message_id.clone(), now)
+        .ok_or(PrepareFault::DestinationUnknown)?;
+    let limits = PacketLimits {
+        message_bytes: peer.limits.message_bytes,
+        attachments: usize::try_from(peer.limits.attachments).unwrap_or(usize::MAX),
+    };
+    let asids = (from.address().map(|a| a.asid.clone()), peer.address.asid.clone());
+    let (from_asid, to_asid) = (asids.0.ok_or(PrepareFault::DestinationUnknown)?, asids.1);
+    let (contract, signed, to_ods) = (peer.retry_contract(), signer.is_some(), to.ods.clone());
+    let records = tools.records.clone();
+    let job = move || {
+        let parameters = parameters(&wanted, &to_ods, from_asid, to_asid)?;
+        build(&records, &wanted.order, &parameters, &header, signer.as_deref(), limits)
+            .map(|built| (built, wanted))
+    };
+    // Mapping and signing are work for a processor, not for the threads that wait on sockets.
+    let (built, wanted) =
+        tokio::task::spawn_blocking(job).await.map_err(|_| PrepareFault::ExtractInvalid)??;
+    let packet = tools.keep(&built.packet).await.map_err(|error| {
+        tracing::error!(error = &error as &dyn std::error::Error, "a packet could not be sealed");
+        PrepareFault::StorageFailed
+    })?;
+    Ok(Prepared {
+        to: wanted.to,
+        transmission: Transmission {
+            packet,
+            message_id: wanted.message_id,
+            stamped_at: now,
+            expires_at: now.plus(contract.persist_duration()),
+            bytes: built.packet.body.len() as u64,
+        },
+        contract,
+        completeness: built.completeness,
+        attachments: built.attachments,
+        placeholders: built.placeholders,
+        signed,
+    })
+}
+
+/// Puts the same HL7 octets in a new envelope. Sealed when it returns.
+pub async fn restamp(
+    tools: &Tools,
+    packet: &PacketRef,
+    to: &OdsCode,
+    message_id: MessageId,
+    persist_duration_ms: u64,
+) -> Result<Transmission, PrepareFault> {
+    let now = clock::now();
+    let directory = tools.directory.current();
+    let (_, peer) = destination(directory.by_ods(to), now)?;
+    let signer = signer_for(tools, peer)?;
+    let expires_at = now.plus(std::time::Duration::from_millis(persist_duration_ms));
+    let old = tools.fetch(packet).map_err(|_| PrepareFault::StorageFailed)?;
+    let fresh = packet::restamp(&old, &message_id, now, expires_at, signer.as_deref()).map_err(assembly)?;
+    let packet = tools.keep(&fresh).await.map_err(|_| PrepareFault::StorageFailed)?;
+    Ok(Transmission { packet, message_id, stamped_at: now, expires_at, bytes: fresh.body.len() as u64 })
+}
+
+/// The header of an acknowledgement from `from` to `peer`.
+pub fn acknowledgement_header(
+    from: &Party,
+    peer: &Peer,
+    conversation: ConversationId,
+    message_id: MessageId,
+    now: Timestamp,
+) -> Option<Header> {
+    header(from, peer, "MCCI_IN010000UK13", conversation, message_id, now)
+}
+
+fn header(
+    from: &Party,
+    peer: &Peer,
+    action: &str,
+    conversation: ConversationId,
+    message_id: MessageId,
+    now: Timestamp,
+) -> Option<Header> {
+    Some(Header {
+        from: from.address()?.party_key.clone(),
+        to: peer.address.party_key.clone(),
+        // The receiver's contract (wire reference §3.2).
+        cpa_id: peer.address.cpa_id(action).clone(),
+        conversation,
+        service: GP2GP.to_owned(),
+        action: action.to_owned(),
+        message_id,
+        timestamp: now,
+        time_to_live: Some(now.plus(peer.contract.persist_duration)),
+        refers_to: None,
+        duplicate_elimination: peer.contract.duplicate_elimination == DuplicateElimination::Always,
+        ack_requested: match (peer.profile, peer.contract.ack_requested) {
+            // Only the party's own acknowledgement can be a receipt (wire reference §6.1).
+            (Profile::Signed, _) => AckRequest::Party { signed: true },
+            (Profile::Spine, AckRequested::NextMsh) => AckRequest::NextHop,
+            (Profile::Spine, AckRequested::ToParty) => AckRequest::Party { signed: false },
+            (Profile::Spine, AckRequested::Never) => AckRequest::Never,
+        },
+    })
+}
+
+/// The signer where the directory says that the party takes signed messages.
+pub fn signer_for(tools: &Tools, peer: &Peer) -> Result<Option<Arc<Signer>>, PrepareFault> {
+    match peer.profile {
+        Profile::Spine => Ok(None),
+        Profile::Signed => tools.signer.current().map(Some).ok_or(PrepareFault::SigningUnavailable),
+    }
+}
+
+fn destination(party: Option<&Party>, now: Timestamp) -> Result<(&Party, &Peer), PrepareFault> {
+    let party = party.ok_or(PrepareFault::DestinationUnknown)?;
+    if !party.valid_at(now) || !party.kind.takes_part() {
+        return Err(PrepareFault::DestinationClosed);
+    }
+    let peer = party.peer().ok_or(PrepareFault::DestinationClosed)?;
+    match peer.delivery {
+        Delivery::Push => Ok((party, peer)),
+        Delivery::OnRequest => Err(PrepareFault::DestinationTakesNoPush),
+    }
+}
+
+fn parameters(
+    wanted: &Wanted,
+    to: &OdsCode,
+    from_asid: model::Asid,
+    to_asid: model::Asid,
+) -> Result<Parameters, PrepareFault> {
+    let order = &wanted.order;
+    let number = order.identity.verified_number().ok_or(PrepareFault::RecordOfAnotherPatient)?;
+    // The extract's id belongs to the patient's chain and is reused on re-export (S45, GS03).
+    let chain = ["chain", order.establishment.as_str(), order.source.as_str(), order.patient_ref.reveal()];
+    Ok(Parameters {
+        message_id: wanted.message_id.clone(),
+        request_id: None,
+        nhs_number: *number,
+        from_ods: order.establishment.clone(),
+        to_ods: to.clone(),
+        from_asid,
+        to_asid,
+        conversation: wanted.conversation,
+        now: wanted.now,
+        interaction: Interaction::Uk06,
+        extract_id: derived_uuid(&chain).hyphenated().to_string().to_ascii_uppercase(),
+    })
+}
+
+struct Built {
+    packet: Packet,
+    completeness: Completeness,
+    attachments: u32,
+    placeholders: u32,
+}
+
+fn build(
+    records: &crate::records::RecordFolder,
+    order: &CustodyEvent,
+    parameters: &Parameters,
+    header: &Header,
+    signer: Option<&Signer>,
+    limits: PacketLimits,
+) -> Result<Built, PrepareFault> {
+    let CustodyKind::Release(release) = &order.kind else { return Err(PrepareFault::RecordMissing) };
+    let name = RecordRef::parse(release.record_ref.reveal()).map_err(record_fault)?;
+    let text = records.fetch(&name).map_err(record_fault)?;
+    let record = Record::parse(&text, &RecordLimits::default()).map_err(|_| PrepareFault::RecordMalformed)?;
+    let documents = look_at_documents(records, &name, &record);
+    let extract = extract::build(&record, parameters, &documents).map_err(refusal)?;
+    let mut contents = Vec::with_capacity(extract.attachments.len());
+    let mut placeholders = 0;
+    for attachment in &extract.attachments {
+        let octets = match &attachment.content {
+            Content::Placeholder(text) => {
+                placeholders += 1;
+                text.clone()
+            }
+            Content::Inline(octets) => octets.clone(),
+            Content::Source(url) => records
+                .attachment(&name, url, &attachment.content_type)
+                .and_then(crate::records::Attachment::read)
+                .map_err(record_fault)?,
+        };
+        let description = Description {
+            filename: attachment.file_name.clone(),
+            content_type: Some(attachment.content_type.clone()),
+            compressed: false,
+            large_attachment: false,
+            // Length counts base64 characters (LM24).
+            length: Some(octets.len().div_ceil(3) as u64 * 4),
+            domain_data: None,
+            others: Vec::new(),
+        }
+        .to_string();
+        contents.push((description, octets));
+    }
+    let attachments: Vec<Attachment<'_>> = extract
+        .attachments
+        .iter()
+        .zip(&contents)
+        .map(|(a, (description, octets))| Attachment {
+            document_id: &a.document_id,
+            description,
+            content_type: &a.content_type,
+            octets,
+        })
+        .collect();
+    let packet = packet::assemble(header, &extract.xml, &attachments, signer, limits).map_err(assembly)?;
+    let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    Ok(Built {
+        packet,
+        completeness: extract.account.totals(),
+        attachments: count(extract.attachments.len()),
+        placeholders,
+    })
+}
+
+/// Which of the record's documents can be had, and of what type they truly are.
+pub fn look_at_documents(
+    records: &crate::records::RecordFolder,
+    name: &RecordRef,
+    record: &Record,
+) -> Documents {
+    let mut documents = Documents::default();
+    for wanted in record.documents() {
+        let declared = wanted.content_type.as_deref().unwrap_or("application/octet-stream");
+        let state = match records.attachment(name, &wanted.url, declared) {
+            Ok(found) => {
+                Document::Present { length: found.bytes, content_type: found.claim.content_type().to_owned() }
+            }
+            Err(fault) => Document::Absent(absence(&fault)),
+        };
+        documents.insert(wanted.url, state);
+    }
+    documents
+}
+
+/// The true reason of a placeholder (extract reference §8.8).
+fn absence(fault: &RecordFault) -> extract::AbsentReason {
+    match fault {
+        RecordFault::NotFound | RecordFault::BadName => extract::AbsentReason::NotFound,
+        RecordFault::Unreadable(_)
+        | RecordFault::Escapes
+        | RecordFault::NotAFile
+        | RecordFault::TooLarge { .. }
+        | RecordFault::NotJson { .. }
+        | RecordFault::NotABundle => extract::AbsentReason::Unknown,
+    }
+}
+
+fn record_fault(fault: RecordFault) -> PrepareFault {
+    match fault {
+        RecordFault::BadName => PrepareFault::RecordNameUnsafe,
+        RecordFault::NotFound => PrepareFault::RecordMissing,
+        RecordFault::Unreadable(_) | RecordFault::Escapes | RecordFault::NotAFile => {
+            PrepareFault::RecordUnreadable
+        }
+        RecordFault::TooLarge { .. } => PrepareFault::RecordTooLarge,
+        RecordFault::NotJson { .. } | RecordFault::NotABundle => PrepareFault::RecordMalformed,
+    }
+}
+
+fn refusal(refusal: Refusal) -> PrepareFault {
+    match refusal {
+        Refusal::NoPatient => PrepareFault::RecordWithoutPatient,
+        Refusal::NhsNumberMissing | Refusal::AnotherPatient => PrepareFault::RecordOfAnotherPatient,
+        Refusal::LabelCannotTravel { .. } => PrepareFault::LabelCannotTravel,
+        other @ (Refusal::Unbalanced { .. } | Refusal::Invalid { .. }) => {
+            tracing::error!(error = &other as &dyn std::error::Error, "an extract contradicts itself");
+            PrepareFault::ExtractInvalid
+        }
+    }
+}
+
+fn assembly(fault: AssembleFault) -> PrepareFault {
+    match fault {
+        AssembleFault::Signing(_) => PrepareFault::SigningUnavailable,
+        AssembleFault::TooLarge { .. } => PrepareFault::TooLargeForOneMessage,
+        AssembleFault::Unreadable(_) => PrepareFault::StorageFailed,
+    }
+}
