@@ -9,6 +9,7 @@ mod check;
 mod completions;
 mod event;
 mod export;
+mod extract;
 mod list;
 mod output;
 mod packet;
@@ -81,6 +82,9 @@ pub enum Command {
     /// Custody events
     #[command(subcommand)]
     Event(event::Command),
+    /// Extracts made of records; needs no daemon
+    #[command(subcommand)]
+    Extract(extract::Command),
     /// A packet in a file; needs no daemon
     #[command(subcommand)]
     Packet(packet::Command),
@@ -127,6 +131,7 @@ impl Cli {
             Command::Cancel(arguments) => act::cancel(arguments, &common),
             Command::Quarantine(command) => quarantine::run(command, &common),
             Command::Event(command) => event::run(&command, &common),
+            Command::Extract(command) => extract::run(&command, &common),
             Command::Packet(command) => packet::run(&command, &common),
             Command::Export(arguments) => export::run(&arguments, &common),
             Command::Import(arguments) => export::import(&arguments, &common),

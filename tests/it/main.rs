@@ -5,6 +5,7 @@ mod canonical;
 mod config;
 mod contract;
 mod control;
+mod extract_command;
 mod json_schema;
 mod network;
 mod packet_file;
