@@ -10,8 +10,10 @@ use clap::{Args, Subcommand, ValueEnum};
 use uuid::Uuid;
 
 use super::{Common, Exit};
-use crate::extract::{self, Document, Interaction, Parameters, Record, RecordLimits};
-use crate::model::{Asid, ConversationId, MessageId, NhsNumber, OdsCode, Timestamp};
+use crate::extract::{self, Documents, Interaction, Parameters, Record, RecordLimits};
+use crate::model::{Asid, ConversationId, MessageId, NhsNumber, OdsCode, Timestamp, derived_uuid};
+use crate::perform::look_at_documents;
+use crate::records::{FolderLimits, RecordFolder, RecordRef};
 
 /// What can be done with extracts.
 #[derive(Debug, Subcommand)]
@@ -82,16 +84,15 @@ pub(super) fn run(command: &Command, _: &Common) -> anyhow::Result<Exit> {
     };
     let bytes = read(&arguments.bundle)?;
     let doing = || format!("building the extract of {}", arguments.bundle.display());
-    let document = Document::parse(&bytes, RecordLimits::default()).with_context(doing)?;
-    let record = Record::of(&document);
-    let extract =
-        match extract::build(&record, &parameters(arguments, nhs_number), &extract::Documents::default()) {
-            Ok(extract) => extract,
-            Err(refusal) => {
-                eprintln!("throughcare: {}: {refusal}", doing());
-                return Ok(Exit::Negative);
-            }
-        };
+    let record = Record::parse(&bytes, &RecordLimits::default()).with_context(doing)?;
+    let documents = documents_beside(&arguments.bundle, &record);
+    let extract = match extract::build(&record, &parameters(arguments, nhs_number), &documents) {
+        Ok(extract) => extract,
+        Err(refusal) => {
+            eprintln!("throughcare: {}: {refusal}", doing());
+            return Ok(Exit::Negative);
+        }
+    };
     let mut out = std::io::stdout().lock();
     out.write_all(&extract.xml)?;
     out.flush()?;
@@ -107,15 +108,24 @@ fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
     std::fs::read(file).with_context(doing)
 }
 
+/// The documents of `record.json` are in the folder `record` beside it, as where the daemon takes them from. Those that
+/// are not there get placeholders.
+fn documents_beside(bundle: &Path, record: &Record) -> Documents {
+    let folder = bundle.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let name = bundle.file_stem().and_then(|stem| RecordRef::parse(stem.to_str()?).ok());
+    match (RecordFolder::open(folder, FolderLimits::default()), name) {
+        (Ok(records), Some(name)) => look_at_documents(&records, &name, record),
+        (Ok(_) | Err(_), _) => Documents::default(),
+    }
+}
+
 fn parameters(arguments: &BuildArguments, nhs_number: NhsNumber) -> Parameters {
     let conversation = arguments.conversation_id;
+    let request = arguments.request_id.hyphenated().to_string().to_ascii_uppercase();
+    let extract_id = derived_uuid(&["ehr-extract", &conversation.to_string(), arguments.from_ods.as_str()]);
     Parameters {
-        message_id: MessageId::derived(&[
-            "extract",
-            &conversation.to_string(),
-            &arguments.request_id.to_string(),
-        ]),
-        request_id: Some(arguments.request_id),
+        message_id: MessageId::derived(&["extract", &conversation.to_string(), &request]),
+        request_id: Some(request),
         nhs_number,
         from_ods: arguments.from_ods.clone(),
         to_ods: arguments.to_ods.clone(),
@@ -127,6 +137,6 @@ fn parameters(arguments: &BuildArguments, nhs_number: NhsNumber) -> Parameters {
             Form::Uk06 => Interaction::Uk06,
             Form::Uk07 => Interaction::Uk07,
         },
-        extract_id: None,
+        extract_id: extract_id.hyphenated().to_string().to_ascii_uppercase(),
     }
 }

@@ -61,5 +61,5 @@ fn another_patients_record_is_refused_and_nothing_is_written() {
     std::fs::write(&bundle, "{").unwrap();
     let broken = build(&bundle, "9990000018", &[]);
     assert_eq!(broken.status.code(), Some(4));
-    assert!(String::from_utf8_lossy(&broken.stderr).contains("line 1"));
+    assert!(String::from_utf8_lossy(&broken.stderr).contains("not JSON"));
 }
