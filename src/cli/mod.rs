@@ -10,8 +10,10 @@ mod completions;
 mod demo;
 mod event;
 mod export;
+mod extract;
 mod list;
 mod output;
+mod packet;
 mod quarantine;
 mod run;
 mod show;
@@ -86,6 +88,12 @@ pub enum Command {
     /// Custody events
     #[command(subcommand)]
     Event(event::Command),
+    /// Extracts made of records; needs no daemon
+    #[command(subcommand)]
+    Extract(extract::Command),
+    /// A packet in a file; needs no daemon
+    #[command(subcommand)]
+    Packet(packet::Command),
     /// Write the whole store as JSON lines
     Export(export::Arguments),
     /// Read an export into a new store
@@ -131,6 +139,8 @@ impl Cli {
             Command::Cancel(arguments) => act::cancel(arguments, &common),
             Command::Quarantine(command) => quarantine::run(command, &common),
             Command::Event(command) => event::run(&command, &common),
+            Command::Extract(command) => extract::run(&command, &common),
+            Command::Packet(command) => packet::run(&command, &common),
             Command::Export(arguments) => export::run(&arguments, &common),
             Command::Import(arguments) => export::import(&arguments, &common),
             Command::Completions(arguments) => completions::run(&arguments),

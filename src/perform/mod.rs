@@ -24,7 +24,7 @@ use crate::transfer::effect::{Effect, Order};
 use crate::transfer::event::Event;
 use crate::transport::Transport;
 
-pub use prepare::acknowledgement_header;
+pub use prepare::{acknowledgement_header, look_at_documents};
 pub use signing::{SignerHandle, SigningFiles};
 
 /// What carrying out takes.

@@ -1,0 +1,142 @@
+//! `throughcare extract build`: a FHIR bundle becomes the message of an EHR extract, without daemon or settings.
+//!
+//! The message goes to standard output and the account to standard error, so that both can be kept. Nothing is sent.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use clap::{Args, Subcommand, ValueEnum};
+use uuid::Uuid;
+
+use super::{Common, Exit};
+use crate::extract::{self, Documents, Interaction, Parameters, Record, RecordLimits};
+use crate::model::{Asid, ConversationId, MessageId, NhsNumber, OdsCode, Timestamp, derived_uuid};
+use crate::perform::look_at_documents;
+use crate::records::{FolderLimits, RecordFolder, RecordRef};
+
+/// What can be done with extracts.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make the message of a bundle; the account of what became of each resource goes to standard error
+    Build(Box<BuildArguments>),
+}
+
+/// Arguments of `extract build`.
+#[derive(Debug, Args)]
+#[command(
+    override_usage = "throughcare extract build --bundle FILE --nhs-number NUMBER \\\n    --request-id UUID --from-ods ODS --to-ods ODS --from-asid ASID \\\n    --to-asid ASID --conversation-id UUID --now MOMENT [--interaction UK06|UK07]",
+    after_help = "Example:\n  throughcare extract build --bundle record.json --nhs-number 9990000018 \\\n    --request-id 4e0c4a52-8f41-4a3c-9a57-0d2f8a2f5b11 --from-ods X9001 \\\n    --to-ods B85002 --from-asid 200000000001 --to-asid 200000000002 \\\n    --conversation-id 7d2f0a3c-5b1e-4c2a-9e4b-0123456789ab \\\n    --now 2026-03-02T09:00:00Z > extract.xml 2> account.json"
+)]
+pub struct BuildArguments {
+    /// The record: a GP Connect FHIR STU3 Bundle
+    #[arg(long, value_name = "FILE")]
+    bundle: PathBuf,
+    /// Whose record it must be
+    #[arg(long, value_name = "NUMBER")]
+    nhs_number: String,
+    /// The request that is answered
+    #[arg(long, value_name = "UUID")]
+    request_id: Uuid,
+    /// ODS code of the sender
+    #[arg(long, value_name = "ODS")]
+    from_ods: OdsCode,
+    /// ODS code of the receiver
+    #[arg(long, value_name = "ODS")]
+    to_ods: OdsCode,
+    /// ASID of the sender
+    #[arg(long, value_name = "ASID")]
+    from_asid: Asid,
+    /// ASID of the receiver
+    #[arg(long, value_name = "ASID")]
+    to_asid: Asid,
+    /// The conversation it belongs to
+    #[arg(long, value_name = "UUID")]
+    conversation_id: ConversationId,
+    /// When it is made
+    #[arg(long, value_name = "MOMENT", value_parser = Timestamp::parse)]
+    now: Timestamp,
+    /// UK07 carries confidentiality labels, UK06 does not
+    #[arg(long, value_enum, default_value_t = Form::Uk06)]
+    interaction: Form,
+}
+
+/// Which message carries the extract.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Form {
+    /// RCMR_IN030000UK06.
+    #[value(name = "UK06")]
+    Uk06,
+    /// RCMR_IN030000UK07.
+    #[value(name = "UK07")]
+    Uk07,
+}
+
+pub(super) fn run(command: &Command, _: &Common) -> anyhow::Result<Exit> {
+    let Command::Build(arguments) = command;
+    // Parsed here and not by the command line, whose errors repeat the value.
+    let nhs_number = match NhsNumber::parse(&arguments.nhs_number) {
+        Ok(number) => number,
+        Err(e) => {
+            eprintln!("throughcare: --nhs-number: {e}");
+            return Ok(Exit::Usage);
+        }
+    };
+    let bytes = read(&arguments.bundle)?;
+    let doing = || format!("building the extract of {}", arguments.bundle.display());
+    let record = Record::parse(&bytes, &RecordLimits::default()).with_context(doing)?;
+    let documents = documents_beside(&arguments.bundle, &record);
+    let extract = match extract::build(&record, &parameters(arguments, nhs_number), &documents) {
+        Ok(extract) => extract,
+        Err(refusal) => {
+            eprintln!("throughcare: {}: {refusal}", doing());
+            return Ok(Exit::Negative);
+        }
+    };
+    let mut out = std::io::stdout().lock();
+    out.write_all(&extract.xml)?;
+    out.flush()?;
+    eprintln!("{}", serde_json::to_string_pretty(&extract.account)?);
+    Ok(Exit::Done)
+}
+
+fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
+    let doing = || format!("reading the record {}", file.display());
+    let most = u64::try_from(RecordLimits::default().bytes).unwrap_or(u64::MAX);
+    let size = std::fs::metadata(file).with_context(doing)?.len();
+    anyhow::ensure!(size <= most, "{} has {size} bytes; a record has at most {most}", file.display());
+    std::fs::read(file).with_context(doing)
+}
+
+/// The documents of `record.json` are in the folder `record` beside it, as where the daemon takes them from. Those that
+/// are not there get placeholders.
+fn documents_beside(bundle: &Path, record: &Record) -> Documents {
+    let folder = bundle.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let name = bundle.file_stem().and_then(|stem| RecordRef::parse(stem.to_str()?).ok());
+    match (RecordFolder::open(folder, FolderLimits::default()), name) {
+        (Ok(records), Some(name)) => look_at_documents(&records, &name, record),
+        (Ok(_) | Err(_), _) => Documents::default(),
+    }
+}
+
+fn parameters(arguments: &BuildArguments, nhs_number: NhsNumber) -> Parameters {
+    let conversation = arguments.conversation_id;
+    let request = arguments.request_id.hyphenated().to_string().to_ascii_uppercase();
+    let extract_id = derived_uuid(&["ehr-extract", &conversation.to_string(), arguments.from_ods.as_str()]);
+    Parameters {
+        message_id: MessageId::derived(&["extract", &conversation.to_string(), &request]),
+        request_id: Some(request),
+        nhs_number,
+        from_ods: arguments.from_ods.clone(),
+        to_ods: arguments.to_ods.clone(),
+        from_asid: arguments.from_asid.clone(),
+        to_asid: arguments.to_asid.clone(),
+        conversation,
+        now: arguments.now,
+        interaction: match arguments.interaction {
+            Form::Uk06 => Interaction::Uk06,
+            Form::Uk07 => Interaction::Uk07,
+        },
+        extract_id: extract_id.hyphenated().to_string().to_ascii_uppercase(),
+    }
+}
