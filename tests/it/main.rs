@@ -1,3 +1,5 @@
 //! Everything that is tested from outside, one file an idea.
 
 mod contract;
+mod intake;
+mod rabbit;

@@ -103,7 +103,8 @@ async fn look<F: Front>(
         if *stopping.borrow() {
             break;
         }
-        take(&folder, handful.to_vec(), front, rules.borrow().clone()).await?;
+        let current = rules.borrow().clone();
+        take(&folder, handful.to_vec(), front, current).await?;
     }
     Ok(())
 }
