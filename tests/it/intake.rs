@@ -151,6 +151,9 @@ async fn a_broker_that_crashes_costs_no_event_and_no_outcome() {
     let (publishing, mut outcome_link, stop) = start_publishing(&settings, &outbox);
     timeout(PATIENCE, outcome_link.wait_for(|l| matches!(l, Link::Up { .. }))).await.unwrap().unwrap();
     bind_reader(&channel, &settings.outcomes).await;
+    // RabbitMQ 3.10 syncs its table of quorum queues later than it says yes: one declared within the last second comes
+    // back from a crash without its log, and never confirms again.
+    sleep(Duration::from_secs(3)).await;
     for n in 0..200 {
         publish(&channel, &settings.queue, event(n).to_string().as_bytes(), "application/json").await;
         outbox.add(n);
@@ -164,30 +167,7 @@ async fn a_broker_that_crashes_costs_no_event_and_no_outcome() {
     sleep(Duration::from_millis(300)).await;
     assert!(!outbox.is_empty(), "what nobody confirmed stays");
     broker.restart();
-    for _ in 0..60 {
-        eprintln!(
-            "DBG {:?} seen {} in {:?} left {} first {:?}",
-            *outcome_link.borrow(),
-            desk.distinct(),
-            *intake.link.borrow(),
-            outbox.kept.lock().unwrap().len(),
-            outbox.kept.lock().unwrap().keys().next()
-        );
-        if outbox.is_empty() {
-            break;
-        }
-        sleep(Duration::from_secs(1)).await;
-    }
     until("every event arrived", || desk.distinct() == 200).await;
-    for _ in 0..10 {
-        eprintln!(
-            "DBG {:?} left {} first {:?}",
-            *outcome_link.borrow(),
-            outbox.kept.lock().unwrap().len(),
-            outbox.kept.lock().unwrap().keys().next()
-        );
-        sleep(Duration::from_secs(1)).await;
-    }
     until("every outcome was confirmed", || outbox.is_empty()).await;
     let (_connection, channel) = broker.connect().await;
     let mut read = std::collections::BTreeSet::new();

@@ -45,6 +45,8 @@ pub struct Broker {
 struct Server {
     process: Child,
     watcher: Child,
+    /// A broker that stops says so here, and takes it ill when nobody listens.
+    notify: UnixDatagram,
 }
 
 impl Broker {
@@ -113,10 +115,11 @@ impl Broker {
             .spawn()
             .unwrap();
         let watcher = watcher(process.id(), self.mapper.id(), self.folder.path());
-        self.server = Some(Server { process, watcher });
+        let server = self.server.insert(Server { process, watcher, notify: socket });
+        let notify = server.notify.try_clone().unwrap();
         let mut said = [0; 256];
         for _ in 0..PATIENCE.as_millis() / LOOK_EVERY.as_millis() {
-            let ready = socket.recv(&mut said).is_ok_and(|n| said[..n].windows(7).any(|w| w == b"READY=1"));
+            let ready = notify.recv(&mut said).is_ok_and(|n| said[..n].windows(7).any(|w| w == b"READY=1"));
             if ready || self.answers() {
                 return;
             }
@@ -124,7 +127,7 @@ impl Broker {
         panic!("RabbitMQ did not start\n{}", self.said());
     }
 
-    /// Whether it speaks AMQP: after a crash it does so long before it says that it is ready.
+    /// Whether it speaks AMQP, which is what tests wait for.
     fn answers(&self) -> bool {
         let hello = |mut stream: TcpStream| -> std::io::Result<bool> {
             stream.set_read_timeout(Some(Duration::from_secs(1)))?;
@@ -241,10 +244,14 @@ fn lay(folder: &Path, port: u16) {
 }
 
 #[test]
-fn a_broker_starts_and_is_gone_with_its_test() {
-    let Some(broker) = Broker::start() else { return };
+fn a_broker_starts_stops_starts_again_and_is_gone_with_its_test() {
+    let Some(mut broker) = Broker::start() else { return };
     let address = format!("127.0.0.1:{}", broker.port);
     TcpStream::connect(&address).expect("a ready broker takes connections");
+    broker.stop();
+    assert!(TcpStream::connect(&address).is_err(), "a stopped broker takes none");
+    broker.restart();
+    TcpStream::connect(&address).expect("it takes them again");
     drop(broker);
     assert!(TcpStream::connect(&address).is_err(), "nothing is left behind");
 }

@@ -132,7 +132,8 @@ impl<O: Outbox> Session<'_, O> {
         let mut answer = Some(first);
         let mut confirmed = Vec::new();
         let mut refused = Ok(());
-        while let (Some(confirmation), Some((number, _))) = (answer.take(), self.flight.pop_front()) {
+        while let Some(confirmation) = answer.take() {
+            let Some((number, _)) = self.flight.pop_front() else { break };
             refused = self.judge(confirmation);
             if refused.is_err() {
                 break;
