@@ -15,7 +15,8 @@ pub struct Arguments {}
 
 pub(super) fn run(_arguments: &Arguments, common: &Common) -> anyhow::Result<Exit> {
     let config = common.settings()?;
-    telemetry::start_log(config.telemetry.log, config.telemetry.level).context("the log could not be started")?;
+    telemetry::start_log(config.telemetry.log, config.telemetry.level)
+        .context("the log could not be started")?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime")?;
     runtime.block_on(async move {
         let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be received")?;

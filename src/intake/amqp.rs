@@ -7,6 +7,7 @@
 mod consumer;
 mod line;
 mod publisher;
+mod sender;
 mod topology;
 
 use std::fmt;
@@ -17,6 +18,7 @@ use super::contract::Encoding;
 
 pub use consumer::consume;
 pub use publisher::publish;
+pub use sender::publish_event;
 
 /// How to use a broker.
 #[derive(Debug, Clone)]

@@ -174,7 +174,6 @@ fn word_of<E: Spoken>(number: i32) -> String {
 }
 
 /// Writes one word; nothing for unspecified.
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
 pub fn write_one<E: Spoken, S: Serializer>(number: &i32, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(if *number == 0 { String::new() } else { word_of::<E>(*number) }.as_str())
 }

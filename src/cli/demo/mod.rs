@@ -21,7 +21,9 @@ const ABSENCE: Duration = Duration::from_secs(3);
 
 /// Arguments of `demo`.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  throughcare demo\n  throughcare demo --amqp amqp://guest:guest@127.0.0.1:5672")]
+#[command(
+    after_help = "Examples:\n  throughcare demo\n  throughcare demo --amqp amqp://guest:guest@127.0.0.1:5672"
+)]
 pub struct Arguments {
     /// Send the events through this RabbitMQ instead of a spool folder; queues of their own are declared
     #[arg(long, value_name = "URL")]
@@ -42,7 +44,8 @@ pub(super) fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<Exit
     }
     let mut story = story::Teller::new(common.json);
     story.say(&format!("Working in {}", folder.display()));
-    let sites = sites::lay(&folder, arguments.amqp.as_deref(), now).context("the two sites could not be laid out")?;
+    let sites =
+        sites::lay(&folder, arguments.amqp.as_deref(), now).context("the two sites could not be laid out")?;
     story.say("Certificates made: one authority, a TLS and a signing certificate for each side.");
     let prison = sites.prison.start()?;
     let practice = sites.practice.start()?;
@@ -56,7 +59,11 @@ pub(super) fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<Exit
     for patient in &leavers {
         sites.send_event(patient, now)?;
     }
-    story.say(&format!("{} patients leave custody; their events are on the {}.", leavers.len(), sites.queue_name()));
+    story.say(&format!(
+        "{} patients leave custody; their events are on the {}.",
+        leavers.len(),
+        sites.queue_name()
+    ));
     story.watch(&sites.prison, leavers.len(), ABSENCE, story::Until::TimePassed)?;
     let practice = sites.practice.start()?;
     story.say("The practice is back.");

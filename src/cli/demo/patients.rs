@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use crate::model::{Timestamp, derived_uuid};
 
 /// Numbers of the test range 999…, one a patient.
-const NUMBERS: [&str; 6] = ["9990000018", "9990000026", "9990000034", "9990000042", "9990000050", "9990000069"];
+const NUMBERS: [&str; 6] =
+    ["9990000018", "9990000026", "9990000034", "9990000042", "9990000050", "9990000069"];
 
 /// One patient of the demonstration.
 pub struct Patient {
@@ -70,7 +71,8 @@ fn patient(n: usize, number: &'static str, now: Timestamp) -> Patient {
     let letter = format!(
         "Discharge letter (synthetic)\r\n\r\nMethadone 1 mg/ml oral solution, 60 ml once daily, supervised.\r\n\
          Fourteen days supplied. Next supervised dose tomorrow morning.\r\n\r\n{}",
-        "Seen weekly; stable on the present dose. Wishes to go on with the community service.\r\n".repeat(1 + n * 12)
+        "Seen weekly; stable on the present dose. Wishes to go on with the community service.\r\n"
+            .repeat(1 + n * 12)
     );
     let observation = |what: &str, code: &str, display: &str, value: Value| {
         let mut resource = json!({
@@ -82,9 +84,7 @@ fn patient(n: usize, number: &'static str, now: Timestamp) -> Patient {
         }
         resource
     };
-    let quantity = |value: f64, unit: &str| {
-        json!({ "valueQuantity": { "value": value, "unit": unit, "system": "http://unitsofmeasure.org", "code": unit } })
-    };
+    let quantity = |value: f64, unit: &str| json!({ "valueQuantity": { "value": value, "unit": unit, "system": "http://unitsofmeasure.org", "code": unit } });
     let medication = |what: &str, intent: &str, extra: Value| {
         let mut resource = json!({
             "resourceType": "MedicationRequest", "id": of(what), "status": "active", "intent": intent, "subject": subject,
@@ -110,8 +110,12 @@ fn patient(n: usize, number: &'static str, now: Timestamp) -> Patient {
         medication("plan", "plan", acute),
         medication("order", "order", based_on),
         observation("weight", "27113001", "Body weight", quantity(71.5 + n as f64, "kg")),
-        observation("note", "37331000000100", "Comment note",
-            json!({ "comment": "Reception screen done; no concerns raised today." })),
+        observation(
+            "note",
+            "37331000000100",
+            "Comment note",
+            json!({ "comment": "Reception screen done; no concerns raised today." }),
+        ),
         json!({ "resourceType": "AllergyIntolerance", "id": of("allergy"), "clinicalStatus": "active",
             "verificationStatus": "unconfirmed", "category": ["medication"], "patient": subject, "assertedDate": day,
             "recorder": author, "code": coded("91936005", "Allergy to penicillin") }),
@@ -123,7 +127,8 @@ fn patient(n: usize, number: &'static str, now: Timestamp) -> Patient {
             "content": [{ "attachment": { "contentType": "text/plain", "title": "letter.txt", "url": "letter.txt" } }] }),
     ];
     let entries: Vec<Value> = resources.into_iter().map(|resource| json!({ "resource": resource })).collect();
-    let bundle = json!({ "resourceType": "Bundle", "id": of("bundle"), "type": "collection", "entry": entries });
+    let bundle =
+        json!({ "resourceType": "Bundle", "id": of("bundle"), "type": "collection", "entry": entries });
     Patient { record, number, bundle, letter }
 }
 

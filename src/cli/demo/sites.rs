@@ -110,7 +110,13 @@ fn broker(url: &str, queues: &str) -> anyhow::Result<amqp::Settings> {
     Ok(settings)
 }
 
-fn lay_site(folder: &Path, us: &Place, them: &Place, authority: &Authority, now: Timestamp) -> anyhow::Result<()> {
+fn lay_site(
+    folder: &Path,
+    us: &Place,
+    them: &Place,
+    authority: &Authority,
+    now: Timestamp,
+) -> anyhow::Result<()> {
     for part in ["records", "spool/new", "spool/tmp"] {
         fs::create_dir_all(folder.join(part))?;
     }
@@ -207,7 +213,11 @@ impl Site {
         let deadline = clock::instant() + START;
         loop {
             if let Some(status) = running.child.try_wait()? {
-                bail!("the daemon of {} ended at once ({status}); see {}/log.jsonl", self.ods, self.folder.display());
+                bail!(
+                    "the daemon of {} ended at once ({status}); see {}/log.jsonl",
+                    self.ods,
+                    self.folder.display()
+                );
             }
             if self.ask(Request::Status).is_ok() {
                 return Ok(running);
@@ -229,7 +239,10 @@ impl Site {
         let records = self.folder.join("records");
         fs::create_dir_all(records.join(&patient.record))?;
         fs::write(records.join(&patient.record).join("letter.txt"), &patient.letter)?;
-        Ok(fs::write(records.join(format!("{}.json", patient.record)), serde_json::to_vec_pretty(&patient.bundle)?)?)
+        Ok(fs::write(
+            records.join(format!("{}.json", patient.record)),
+            serde_json::to_vec_pretty(&patient.bundle)?,
+        )?)
     }
 
     /// Unseals what was sent, each packet with its envelope and parts beside it. The daemon must have ended.
@@ -256,7 +269,8 @@ impl Site {
 /// The envelope and the decoded parts beside a packet, for `xmlsec1`.
 fn unpack(bytes: &[u8], file: &Path) -> anyhow::Result<()> {
     let packet = Packet::from_file(bytes)?;
-    let parts = packet::mime::read(&packet.content_type, &packet.body, Strictness::Strict, &MimeLimits::default())?;
+    let parts =
+        packet::mime::read(&packet.content_type, &packet.body, Strictness::Strict, &MimeLimits::default())?;
     for (n, part) in parts.iter().enumerate() {
         fs::write(part_file(file, n), &part.body)?;
     }
@@ -275,10 +289,8 @@ pub fn xmlsec1_line(packet: &Path, certificate: &Path) -> anyhow::Result<String>
     else {
         bail!("{} is not a business message", packet.display());
     };
-    let mut line = format!(
-        "xmlsec1 --verify --enabled-key-data key-name --pubkey-cert-pem {}",
-        certificate.display()
-    );
+    let mut line =
+        format!("xmlsec1 --verify --enabled-key-data key-name --pubkey-cert-pem {}", certificate.display());
     for (n, id) in incoming.part_ids().enumerate() {
         line += &format!(" --url-map:cid:{id} {}", part_file(packet, n + 1).display());
     }

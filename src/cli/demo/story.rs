@@ -9,11 +9,12 @@ use serde::Serialize;
 
 use super::patients::Patient;
 use super::sites::{Site, Sites, xmlsec1_line};
+use crate::cli::{Exit, Output};
 use crate::clock;
 use crate::control::layout::{heading, table};
 use crate::control::protocol::{Reply, Request};
+use crate::control::selector::Selector;
 use crate::control::views::{List, Row, Show};
-use crate::cli::{Exit, Output};
 use crate::model::TransferId;
 
 /// Tells what happens while it happens; keeps quiet when JSON is wanted.
@@ -76,7 +77,13 @@ impl Teller {
     }
 
     /// Shows each transfer as it moves.
-    pub fn watch(&mut self, site: &Site, expected: usize, most: Duration, until: Until) -> anyhow::Result<()> {
+    pub fn watch(
+        &mut self,
+        site: &Site,
+        expected: usize,
+        most: Duration,
+        until: Until,
+    ) -> anyhow::Result<()> {
         let deadline = clock::instant() + most;
         loop {
             let list = list(site)?;
@@ -106,7 +113,8 @@ impl Teller {
     pub fn report(&self, sites: &Sites, leavers: &[Patient]) -> anyhow::Result<Report> {
         let mut transfers = Vec::new();
         for patient in leavers {
-            let transfer = TransferId::derived(&["release", "demo-prison", &format!("stay-{}", patient.record)]);
+            let transfer =
+                TransferId::derived(&["release", "demo-prison", &format!("stay-{}", patient.record)]);
             let Some(show) = show(&sites.prison, transfer)? else { continue };
             transfers.push(ReportLine {
                 record: patient.record.clone(),
@@ -167,7 +175,8 @@ impl fmt::Display for Report {
             .collect();
         table(f, &["who", "bytes", "attempts", "signature", "acknowledged"], &rows)?;
         writeln!(f)?;
-        let verdict = if self.ok { "Every transfer was acknowledged." } else { "Not every transfer was acknowledged." };
+        let verdict =
+            if self.ok { "Every transfer was acknowledged." } else { "Not every transfer was acknowledged." };
         heading(f, verdict)?;
         if let (Some(packets), Some(verify)) = (&self.packets, &self.verify) {
             writeln!(f, "The packets are in {}", packets.display())?;
@@ -178,11 +187,14 @@ impl fmt::Display for Report {
 }
 
 fn has_ended(row: &Row) -> bool {
-    matches!(row.state.as_str(), "integrated" | "suppressed" | "not-integrated" | "unanswered" | "cancelled" | "held")
+    matches!(
+        row.state.as_str(),
+        "integrated" | "suppressed" | "not-integrated" | "unanswered" | "cancelled" | "held"
+    )
 }
 
 fn list(site: &Site) -> anyhow::Result<List> {
-    match site.ask(Request::List { selector: Vec::new(), limit: 1000 })? {
+    match site.ask(Request::List { selector: Selector::parse::<&str>(&[])?, limit: 1000 })? {
         Reply::List(list) => Ok(list),
         other => anyhow::bail!("the daemon gave another answer than a list: {other:?}"),
     }
@@ -190,7 +202,7 @@ fn list(site: &Site) -> anyhow::Result<List> {
 
 fn show(site: &Site, id: TransferId) -> anyhow::Result<Option<Show>> {
     match site.ask(Request::Show { id: id.to_string() })? {
-        Reply::Show(show) => Ok(Some(show)),
+        Reply::Show(show) => Ok(Some(*show)),
         Reply::Refused(_) => Ok(None),
         other => anyhow::bail!("the daemon gave another answer than a transfer: {other:?}"),
     }

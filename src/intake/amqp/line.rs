@@ -131,7 +131,8 @@ impl<'a> Line<'a> {
         }
     }
 
-    async fn open(&mut self) -> Result<Channel, Failure> {
+    /// An open channel, at the first try or not at all.
+    pub async fn open(&mut self) -> Result<Channel, Failure> {
         if let Some(connection) = self.connection.as_ref().filter(|c| c.status().connected()) {
             return promptly("opening a channel", connection.create_channel()).await;
         }

@@ -25,6 +25,9 @@ use crate::intake::{FrontClosed, Link, Outbox, Pending, Stopping, stopped};
 /// What is unconfirmed when the daemon stops is waited for this long; the rest is sent again at the next start.
 const LAST_WAIT: Duration = Duration::from_secs(5);
 
+/// A confirm that is not there after ten looks is not coming.
+const MOST_LOOKS: u32 = 10;
+
 /// Publishes until the daemon stops or the engine closes. `link` tells how it goes.
 pub async fn publish<O: Outbox>(
     settings: Settings,
@@ -34,8 +37,14 @@ pub async fn publish<O: Outbox>(
 ) {
     let mut line = Line::new("outcomes", &settings, link);
     while let Some(channel) = line.channel(&mut stopping).await {
-        let mut session =
-            Session { settings: &settings, outbox: &outbox, channel, sent: 0, flight: VecDeque::new() };
+        let mut session = Session {
+            settings: &settings,
+            outbox: &outbox,
+            channel,
+            sent: 0,
+            flight: VecDeque::new(),
+            looks: 0,
+        };
         match session.run(&mut line, &mut stopping).await {
             Ok(()) => break,
             Err(Failure::Front(closed)) => {
@@ -57,6 +66,8 @@ struct Session<'a, O> {
     sent: u64,
     /// Sent and not confirmed, oldest first.
     flight: VecDeque<(u64, PublisherConfirm)>,
+    /// How often we looked since anything was confirmed.
+    looks: u32,
 }
 
 impl<O: Outbox> Session<'_, O> {
@@ -117,10 +128,12 @@ impl<O: Outbox> Session<'_, O> {
 
     /// The oldest has its answer: takes it and all behind it that have theirs off the outbox.
     async fn settle(&mut self, first: lapin::Result<Confirmation>) -> Result<(), Failure> {
+        self.looks = 0;
         let mut answer = Some(first);
         let mut confirmed = Vec::new();
         let mut refused = Ok(());
-        while let (Some(confirmation), Some((number, _))) = (answer.take(), self.flight.pop_front()) {
+        while let Some(confirmation) = answer.take() {
+            let Some((number, _)) = self.flight.pop_front() else { break };
             refused = self.judge(confirmation);
             if refused.is_err() {
                 break;
@@ -161,8 +174,16 @@ impl<O: Outbox> Session<'_, O> {
         timeout(LAST_WAIT, finish).await.unwrap_or(Ok(()))
     }
 
-    fn look(&self) -> Result<(), Failure> {
-        if self.channel.status().connected() { Ok(()) } else { Err(Failure::Closed { doing: "publishing" }) }
+    /// A closed channel gives no sign, and a broker that recovers a queue may forget a confirm: both show here.
+    fn look(&mut self) -> Result<(), Failure> {
+        self.looks = if self.flight.is_empty() { 0 } else { self.looks + 1 };
+        if !self.channel.status().connected() {
+            Err(Failure::Closed { doing: "publishing" })
+        } else if self.looks > MOST_LOOKS {
+            Err(Failure::Slow { doing: "waiting for a confirm" })
+        } else {
+            Ok(())
+        }
     }
 }
 

@@ -103,8 +103,8 @@ async fn look<F: Front>(
         if *stopping.borrow() {
             break;
         }
-        let now_in_force = rules.borrow().clone();
-        take(&folder, handful.to_vec(), front, now_in_force).await?;
+        let current = rules.borrow().clone();
+        take(&folder, handful.to_vec(), front, current).await?;
     }
     Ok(())
 }
