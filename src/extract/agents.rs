@@ -33,7 +33,8 @@ impl Agents {
                 roles.entry(practitioner).or_insert(at);
             }
         }
-        let managing = record.patient().and_then(|p| record.resolve(p, record.json(p).at("managingOrganization")));
+        let managing =
+            record.patient().and_then(|p| record.resolve(p, record.json(p).at("managingOrganization")));
         let first = match managing {
             Some(at) => ids.claim(&record.entry(at).key, &record.entry(at).id),
             None => ids.part("Patient", "practice"),
@@ -42,7 +43,13 @@ impl Agents {
     }
 
     /// The id of the Agent that a Reference in entry `from` means; `None` when it is no practitioner or organisation.
-    pub(super) fn refer(&mut self, record: &Record, ids: &mut Ids, from: usize, who: &Json) -> Option<String> {
+    pub(super) fn refer(
+        &mut self,
+        record: &Record,
+        ids: &mut Ids,
+        from: usize,
+        who: &Json,
+    ) -> Option<String> {
         let at = record.resolve(from, who)?;
         self.agent(record, ids, self.actor(record, at)?)
     }
@@ -96,9 +103,10 @@ impl Agents {
             Actor::Person { practitioner, role, organisation } => {
                 let person = record.entry(practitioner);
                 // The first pair keeps the practitioner's own UUID, further pairs are derived.
-                let again = self.known.keys().any(
-                    |a| matches!(a, Actor::Person { practitioner: p, .. } if *p == practitioner),
-                );
+                let again = self
+                    .known
+                    .keys()
+                    .any(|a| matches!(a, Actor::Person { practitioner: p, .. } if *p == practitioner));
                 let name = |at: Option<usize>| at.map_or("", |at| record.entry(at).key.as_str());
                 let pair = format!("agent/{}/{}", name(role), name(organisation));
                 if again { ids.part(&person.key, &pair) } else { ids.claim(&person.key, &person.id) }
@@ -111,11 +119,17 @@ impl Agents {
 
     /// For the account: each entry of the record that an Agent was made from, with the Agent's id.
     pub(super) fn sources(&self) -> Vec<(usize, &str)> {
-        let mut sources: Vec<(usize, &str)> = self.managing.iter().map(|m| (*m, self.first.as_str())).collect();
+        let mut sources: Vec<(usize, &str)> =
+            self.managing.iter().map(|m| (*m, self.first.as_str())).collect();
         for (actor, id) in &self.known {
             match *actor {
                 Actor::Person { practitioner, role, organisation } => {
-                    sources.extend([Some(practitioner), role, organisation].into_iter().flatten().map(|at| (at, id.as_str())));
+                    sources.extend(
+                        [Some(practitioner), role, organisation]
+                            .into_iter()
+                            .flatten()
+                            .map(|at| (at, id.as_str())),
+                    );
                 }
                 Actor::Organisation(at) => sources.push((at, id)),
             }
@@ -130,7 +144,9 @@ impl Agents {
         parts.sort_unstable();
         x.with("responsibleParty", &[("typeCode", "RESP")], |x| {
             x.with("agentDirectory", &[("classCode", "AGNT")], |x| {
-                part(x, &self.first, |x| practice(x, self.managing.and_then(|m| record.json(m).word("name"))));
+                part(x, &self.first, |x| {
+                    practice(x, self.managing.and_then(|m| record.json(m).word("name")))
+                });
                 for (_, id, actor) in &parts {
                     part(x, id, |x| agent(x, record, *actor));
                 }
@@ -145,7 +161,9 @@ fn order(record: &Record, actor: Actor) -> (String, String) {
             let name = name_of(record.json(practitioner));
             (name.word("family").unwrap_or_default().to_owned(), joined(name, "given"))
         }
-        Actor::Organisation(at) => (record.json(at).word("name").unwrap_or_default().to_owned(), String::new()),
+        Actor::Organisation(at) => {
+            (record.json(at).word("name").unwrap_or_default().to_owned(), String::new())
+        }
     }
 }
 
@@ -198,14 +216,24 @@ fn agent(x: &mut Xml, record: &Record, actor: Actor) {
             }
         }
         Actor::Organisation(at) => {
-            unknown_code(x, record.json(at).list("type").iter().find_map(super::codes::words).as_deref().unwrap_or("Unknown"));
+            unknown_code(
+                x,
+                record
+                    .json(at)
+                    .list("type")
+                    .iter()
+                    .find_map(super::codes::words)
+                    .as_deref()
+                    .unwrap_or("Unknown"),
+            );
             organisation_content(x, "agentOrganization", record.json(at));
         }
     }
 }
 
 fn identifier<'a>(holder: &'a Json, system: &str) -> Option<&'a str> {
-    let found = holder.list("identifier").iter().find(|i| i.word("system").is_some_and(|s| s.ends_with(system)));
+    let found =
+        holder.list("identifier").iter().find(|i| i.word("system").is_some_and(|s| s.ends_with(system)));
     found.and_then(|i| i.word("value"))
 }
 
@@ -231,7 +259,8 @@ fn organisation_content(x: &mut Xml, element: &str, organisation: &Json) {
         x.leaf("name", &[], organisation.word("name").unwrap_or("Unknown"));
         let work = |t: &&Json| t.word("system") == Some("phone") && t.word("use").is_none_or(|u| u == "work");
         if let Some(phone) = organisation.list("telecom").iter().find(work).and_then(|t| t.word("value")) {
-            let dialled: String = phone.chars().filter(|c| c.is_ascii_digit() || "+()-".contains(*c)).collect();
+            let dialled: String =
+                phone.chars().filter(|c| c.is_ascii_digit() || "+()-".contains(*c)).collect();
             x.empty("telecom", &[("value", &format!("tel:{dialled}")), ("use", "WP")]);
         }
         if let Some(address) = organisation.list("address").first() {

@@ -6,7 +6,9 @@ use super::dates::{self, Span};
 use super::draft::Draft;
 use super::json::Json;
 use super::quantities;
-use super::work::{COMPONENT, Kind, OBSERVATION, Statement, Target, Work, annotation, complete, id, participant};
+use super::work::{
+    COMPONENT, Kind, OBSERVATION, Statement, Target, Work, annotation, complete, id, participant,
+};
 use super::xml::Xml;
 
 /// Which of the two compounds an allergy sits in.
@@ -136,7 +138,10 @@ fn text(work: &Work<'_>, at: usize, draft: &mut Draft) {
     }
     for note in resource.list("note") {
         draft.add(note.word("text"));
-        draft.say("Note by", work.referred(at, note.at("authorReference")).as_deref().or(note.word("authorString")));
+        draft.say(
+            "Note by",
+            work.referred(at, note.at("authorReference")).as_deref().or(note.word("authorString")),
+        );
         draft.say("Note time", note.word("time"));
     }
 }

@@ -20,7 +20,8 @@ const SYSTEMS: [(&str, &str); 6] = [
 ];
 
 /// Systems that only say that nothing is known.
-const NULLS: [&str; 2] = ["http://hl7.org/fhir/v3/NullFlavor", "http://terminology.hl7.org/CodeSystem/v3-NullFlavor"];
+const NULLS: [&str; 2] =
+    ["http://hl7.org/fhir/v3/NullFlavor", "http://terminology.hl7.org/CodeSystem/v3-NullFlavor"];
 
 /// Which identifier of a SNOMED coding goes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +42,8 @@ pub(super) fn oid(system: &str) -> Option<&str> {
 
 /// Digits in groups parted by dots.
 pub(super) fn is_oid(text: &str) -> bool {
-    !text.is_empty() && text.split('.').all(|group| !group.is_empty() && group.bytes().all(|b| b.is_ascii_digit()))
+    !text.is_empty()
+        && text.split('.').all(|group| !group.is_empty() && group.bytes().all(|b| b.is_ascii_digit()))
 }
 
 /// The readable words of a concept: its text, else the words of its first coding that has some.
@@ -51,7 +53,10 @@ pub(super) fn words(concept: &Json) -> Option<String> {
         coding.word("display").or(description).or(coding.word("code")).map(str::to_owned)
     };
     let known = |coding: &&Json| !coding.word("system").is_some_and(|s| NULLS.contains(&s));
-    concept.word("text").map(str::to_owned).or_else(|| concept.list("coding").iter().filter(known).find_map(shown))
+    concept
+        .word("text")
+        .map(str::to_owned)
+        .or_else(|| concept.list("coding").iter().filter(known).find_map(shown))
 }
 
 /// Whether one of the codings has that code.
@@ -62,7 +67,11 @@ pub(super) fn has(concept: &Json, code: &str) -> bool {
 /// The SNOMED concept ids and description ids of a concept.
 pub(super) fn snomed_ids(concept: &Json) -> impl Iterator<Item = &str> {
     let snomed = |c: &&Json| c.word("system").and_then(oid) == Some(SNOMED);
-    concept.list("coding").iter().filter(snomed).flat_map(|c| [c.word("code"), described(c).0].into_iter().flatten())
+    concept
+        .list("coding")
+        .iter()
+        .filter(snomed)
+        .flat_map(|c| [c.word("code"), described(c).0].into_iter().flatten())
 }
 
 /// Description id and words of a SNOMED coding.
@@ -115,7 +124,8 @@ pub(super) fn write(x: &mut Xml, name: &str, concept: &Json, lead: Lead, draft: 
 /// Words beside a code: the text, else what the user picked when it reads differently.
 fn original_of(concept: &Json, shown: Option<&str>) -> Option<String> {
     let picked = |c: &&Json| c.word("userSelected") == Some("true");
-    let chosen = || concept.list("coding").iter().find(picked).and_then(|c| described(c).1.or(c.word("display")));
+    let chosen =
+        || concept.list("coding").iter().find(picked).and_then(|c| described(c).1.or(c.word("display")));
     concept.word("text").or_else(|| chosen().filter(|words| shown != Some(*words))).map(str::to_owned)
 }
 
@@ -141,7 +151,8 @@ impl<'a> Sorted<'a> {
                 (_, None) if code.is_none() => {}
                 (_, _) => {
                     draft.fault(Fault::UnmappableCode);
-                    let quoted = [coding.word("display"), code].into_iter().flatten().collect::<Vec<_>>().join(" ");
+                    let quoted =
+                        [coding.word("display"), code].into_iter().flatten().collect::<Vec<_>>().join(" ");
                     draft.say("Code", Some(&quoted));
                 }
             }
@@ -184,8 +195,13 @@ mod tests {
     #[test]
     fn the_description_leads_and_legacy_codes_stay() {
         let (xml, _) = written(BOTH, Lead::Description);
-        assert!(xml.contains(r#"code="37443015" codeSystem="2.16.840.1.113883.2.1.3.2.4.15" displayName="Heart attack""#));
-        assert!(xml.contains(r#"<translation code="G30..14" codeSystem="2.16.840.1.113883.2.1.6.2""#), "D5: {xml}");
+        assert!(xml.contains(
+            r#"code="37443015" codeSystem="2.16.840.1.113883.2.1.3.2.4.15" displayName="Heart attack""#
+        ));
+        assert!(
+            xml.contains(r#"<translation code="G30..14" codeSystem="2.16.840.1.113883.2.1.6.2""#),
+            "D5: {xml}"
+        );
         let (xml, _) = written(BOTH, Lead::Concept);
         assert!(xml.contains(r#"code="22298006""#), "drugs and blood pressure take the concept id");
     }
@@ -196,7 +212,11 @@ mod tests {
             r#"{"coding": [{"system": "http://read.info/ctv3", "code": "XE0", "display": "A"}]}"#,
             Lead::Description,
         );
-        assert!(xml.starts_with(r#"<code nullFlavor="UNK"><originalText>A</originalText><translation code="XE0""#));
+        assert!(
+            xml.starts_with(
+                r#"<code nullFlavor="UNK"><originalText>A</originalText><translation code="XE0""#
+            )
+        );
     }
 
     #[test]

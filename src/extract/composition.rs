@@ -1,6 +1,7 @@
 //! Compositions: consultations with their topics and categories, and one for each entry outside a consultation
 //! (extract §7).
 
+use super::Interaction;
 use super::account::Fault;
 use super::codes::{self, Lead};
 use super::dates::{self, Span};
@@ -10,7 +11,6 @@ use super::json::Json;
 use super::placement::{Category, Consultation, Topic};
 use super::work::{COMPONENT, Kind, Statement, Work, agent_ref, complete, fixed, id, label, narrative};
 use super::xml::Xml;
-use super::Interaction;
 use crate::model::derived_uuid;
 
 /// Composition names seen in extracts of live systems; another name travels in words, as "Other report".
@@ -112,7 +112,8 @@ fn body(x: &mut Xml, facts: &Facts, content: Xml, draft: &Draft, (note, empty): 
 fn name(x: &mut Xml, concept: &Json, draft: &mut Draft) {
     let listed = |c: &&Json| c.word("system").and_then(codes::oid) == Some(codes::SNOMED);
     let coding = concept.list("coding").iter().find(listed);
-    let known = coding.and_then(|c| c.word("code")).and_then(|code| NAMES.iter().find(|(known, _)| *known == code));
+    let known =
+        coding.and_then(|c| c.word("code")).and_then(|code| NAMES.iter().find(|(known, _)| *known == code));
     let words = codes::words(concept);
     match (known, words) {
         (Some((code, display)), words) => fixed(x, code, display, words.as_deref()),
@@ -193,9 +194,18 @@ fn write_topic(
     });
     let concept = header.map(|h| work.json(h).at("code"));
     x.with("component", &[("typeCode", "COMP")], |x| {
-        compound(x, work, facts, "TOPIC", &own, topic.list, |x| {
-            topic_code(x, concept, title);
-        }, &inner);
+        compound(
+            x,
+            work,
+            facts,
+            "TOPIC",
+            &own,
+            topic.list,
+            |x| {
+                topic_code(x, concept, title);
+            },
+            &inner,
+        );
     });
 }
 
@@ -234,9 +244,18 @@ fn write_category(
         return draft.say("Category", title);
     }
     x.with("component", &COMPONENT, |x| {
-        compound(x, work, facts, "CATEGORY", &own, category.list, |x| {
-            fixed(x, "394841004", "Other category", title);
-        }, &inner);
+        compound(
+            x,
+            work,
+            facts,
+            "CATEGORY",
+            &own,
+            category.list,
+            |x| {
+                fixed(x, "394841004", "Other category", title);
+            },
+            &inner,
+        );
     });
 }
 
@@ -276,7 +295,12 @@ fn compound(
 pub(super) fn alone(work: &Work<'_>, key: &str, statements: &[Statement]) -> String {
     let mut x = Xml::new();
     let Some(first) = statements.last() else { return String::new() };
-    let own = upper(derived_uuid(&["composition", work.parameters.from_ods.as_str(), key, &work.parameters.extract_id]));
+    let own = upper(derived_uuid(&[
+        "composition",
+        work.parameters.from_ods.as_str(),
+        key,
+        &work.parameters.extract_id,
+    ]));
     let (code, display) = match first.kind {
         Kind::Medication => ("196391000000103", "Non-consultation medication data"),
         Kind::Entry => ("196401000000100", "Non-consultation data"),
@@ -307,7 +331,8 @@ pub(super) fn alone(work: &Work<'_>, key: &str, statements: &[Statement]) -> Str
 /// What an extract without clinical content holds: one registration (extract §2.1).
 pub(super) fn registration(work: &mut Work<'_>) -> String {
     let now = work.parameters.now.to_hl7_london();
-    let (own, statement) = (work.ids.part("registration", "composition"), work.ids.part("registration", "statement"));
+    let (own, statement) =
+        (work.ids.part("registration", "composition"), work.ids.part("registration", "statement"));
     let mut x = Xml::new();
     x.with("component", &[("typeCode", "COMP")], |x| {
         x.with("ehrComposition", &COMPOSITION, |x| {

@@ -90,7 +90,8 @@ pub(super) fn wire(text: &str) -> Option<String> {
 fn moment(text: &str) -> Option<String> {
     let wall: DateTime = match text.parse::<jiff::Timestamp>() {
         Ok(instant) => {
-            let zone = if TimeZone::UTC.to_datetime(instant).date() < GREENWICH { TimeZone::UTC } else { london() };
+            let zone =
+                if TimeZone::UTC.to_datetime(instant).date() < GREENWICH { TimeZone::UTC } else { london() };
             zone.to_datetime(instant)
         }
         // Without an offset the time is what the clock on the wall said.
@@ -121,7 +122,18 @@ mod tests {
 
     #[test]
     fn malformed_dates_are_no_dates() {
-        for text in ["", "20", "2010-13", "2010-02-30", "13/01/2010", "2010-1-1", "2010-01-13T", "é010", "0000", "2010--1"] {
+        for text in [
+            "",
+            "20",
+            "2010-13",
+            "2010-02-30",
+            "13/01/2010",
+            "2010-1-1",
+            "2010-01-13T",
+            "é010",
+            "0000",
+            "2010--1",
+        ] {
             assert_eq!(wire(text), None, "{text}");
         }
     }

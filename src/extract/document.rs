@@ -50,7 +50,8 @@ pub(super) fn statement(work: &mut Work<'_>, at: usize) -> Option<Statement> {
     let author = resource.list("author").first().unwrap_or(&Json::Null);
     let organisation = work.record.resolve(at, author).is_some_and(|a| work.entry(a).kind == "Organization");
     let agent = if organisation { None } else { work.agent(at, author, &mut draft) };
-    let files: Vec<File> = contents(resource).iter().enumerate().map(|(n, c)| file(work, at, n, c, &mut draft)).collect();
+    let files: Vec<File> =
+        contents(resource).iter().enumerate().map(|(n, c)| file(work, at, n, c, &mut draft)).collect();
     let labelled = work.labelled[at] && work.parameters.interaction == super::Interaction::Uk07;
     let mut x = Xml::new();
     x.with("NarrativeStatement", &OBSERVATION, |x| {
@@ -95,7 +96,11 @@ fn text(work: &Work<'_>, at: usize, draft: &mut Draft) {
     draft.concept("Type", resource.at("type"));
     let organisation = |reference: &Json| {
         let found = work.record.resolve(at, reference)?;
-        work.entry(found).json.word("name").filter(|_| work.entry(found).kind == "Organization").map(str::to_owned)
+        work.entry(found)
+            .json
+            .word("name")
+            .filter(|_| work.entry(found).kind == "Organization")
+            .map(str::to_owned)
     };
     for author in resource.list("author") {
         draft.say("Author Org", organisation(author).as_deref());
@@ -138,7 +143,8 @@ impl File {
 
 /// The fixed code, with the document's own codes as translations.
 fn coded(x: &mut Xml, concept: &Json, words: Option<&str>) {
-    let fixed = [("code", "37251000000104"), ("codeSystem", codes::SNOMED), ("displayName", "Other digital signal")];
+    let fixed =
+        [("code", "37251000000104"), ("codeSystem", codes::SNOMED), ("displayName", "Other digital signal")];
     x.with("code", &fixed, |x| {
         x.leaf("originalText", &[], words.unwrap_or("Document"));
         let mut unlisted = Draft::default();
@@ -192,11 +198,21 @@ fn file(work: &mut Work<'_>, at: usize, n: usize, content: &Json, draft: &mut Dr
             draft.fault(Fault::AttachmentAbsent);
             draft.say("Absent Attachment", Some(reason.words()));
             let suffix = suffix(attachment.word("title").or(url), stated);
-            let original = attachment.word("title").filter(|t| safe(t)).map_or_else(|| format!("{document_id}{suffix}"), str::to_owned);
+            let original = attachment
+                .word("title")
+                .filter(|t| safe(t))
+                .map_or_else(|| format!("{document_id}{suffix}"), str::to_owned);
             let text = placeholder(work, &original, reason);
             let file_name = format!("AbsentAttachment{document_id}.txt");
             let content = Content::Placeholder(text.into_bytes());
-            File { attachment: Attachment { document_id, file_name, content_type: "text/plain".to_owned(), content } }
+            File {
+                attachment: Attachment {
+                    document_id,
+                    file_name,
+                    content_type: "text/plain".to_owned(),
+                    content,
+                },
+            }
         }
     }
 }
@@ -215,16 +231,19 @@ fn placeholder(work: &Work<'_>, original: &str, reason: AbsentReason) -> String 
 /// A well-formed content type without its parameters.
 fn mime(text: &str) -> Option<&str> {
     let name = text.split(';').next().unwrap_or_default().trim();
-    let token = |t: &str| !t.is_empty() && t.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$&^_.+-".contains(&b));
+    let token =
+        |t: &str| !t.is_empty() && t.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$&^_.+-".contains(&b));
     let (kind, subtype) = name.split_once('/')?;
     (token(kind) && token(subtype) && name.len() <= 127).then_some(name)
 }
 
 /// The suffix of the original name when it is a plain one, else that of the content type.
 fn suffix(name: Option<&str>, content_type: &str) -> String {
-    let last = name.and_then(|n| n.rsplit('/').next()).and_then(|n| n.rsplit_once('.')).map(|(_, suffix)| suffix);
+    let last =
+        name.and_then(|n| n.rsplit('/').next()).and_then(|n| n.rsplit_once('.')).map(|(_, suffix)| suffix);
     let plain = last.filter(|s| (1..=5).contains(&s.len()) && s.bytes().all(|b| b.is_ascii_alphanumeric()));
-    let known = mime(content_type).and_then(|m| SUFFIXES.iter().find(|(name, _)| *name == m.to_ascii_lowercase()));
+    let known =
+        mime(content_type).and_then(|m| SUFFIXES.iter().find(|(name, _)| *name == m.to_ascii_lowercase()));
     match (known, plain) {
         (Some((_, suffix)), _) => (*suffix).to_owned(),
         (None, Some(plain)) => format!(".{}", plain.to_ascii_lowercase()),
@@ -234,7 +253,9 @@ fn suffix(name: Option<&str>, content_type: &str) -> String {
 
 /// Whether a title can stand as a file name in text.
 fn safe(title: &str) -> bool {
-    title.len() <= 120 && title.chars().all(|c| c.is_alphanumeric() || " ._-()".contains(c)) && title.contains('.')
+    title.len() <= 120
+        && title.chars().all(|c| c.is_alphanumeric() || " ._-()".contains(c))
+        && title.contains('.')
 }
 
 /// Percent-encodes what a file URL cannot hold.
@@ -260,7 +281,10 @@ mod tests {
             r#"{"resourceType": "DocumentReference", "id": "8747DFC5-11B7-4A77-B2F3-7720CC58C2FC", "created": "2020-12-16",
             "type": {"text": "Letter"}, "content": [{"attachment": {"contentType": "application/pdf", "url": "u"}}]}"#,
         );
-        assert!(xml.contains("file://localhost/AbsentAttachment8747DFC5-11B7-4A77-B2F3-7720CC58C2FC.txt"), "{xml}");
+        assert!(
+            xml.contains("file://localhost/AbsentAttachment8747DFC5-11B7-4A77-B2F3-7720CC58C2FC.txt"),
+            "{xml}"
+        );
         assert!(xml.contains("File not found"), "the true reason, not 06 (D10): {xml}");
         assert_eq!(state(&account, "DocumentReference"), "degraded");
     }

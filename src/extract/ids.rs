@@ -71,7 +71,11 @@ mod tests {
         assert_eq!(own, "05E9B02E-2991-4AE1-BFCF-444095DFEBD8");
         let other = ids.claim("Condition/x", "05E9B02E-2991-4AE1-BFCF-444095DFEBD8-PROB");
         assert_ne!(other, own, "ids are unique in the message (extract §11)");
-        assert_eq!(Ids::new("B86041").part("a", "b"), Ids::new("B86041").part("a", "b"), "derived ids repeat");
+        assert_eq!(
+            Ids::new("B86041").part("a", "b"),
+            Ids::new("B86041").part("a", "b"),
+            "derived ids repeat"
+        );
         assert_ne!(ids.part("a", "b"), ids.part("a", "b"), "but not within one message");
     }
 }

@@ -47,7 +47,9 @@ impl Json {
             }
             Some(b'[') => {
                 let items: Vec<&RawValue> = serde_json::from_str(text).map_err(|_| Unreadable::NotJson)?;
-                Ok(Self::Array(items.into_iter().map(|inner| Self::of(inner, depth)).collect::<Result<_, _>>()?))
+                Ok(Self::Array(
+                    items.into_iter().map(|inner| Self::of(inner, depth)).collect::<Result<_, _>>()?,
+                ))
             }
             Some(b'"') => Ok(serde_json::from_str(text).map_or(Self::Null, Self::Text)),
             Some(b't') => Ok(Self::Bool(true)),
@@ -60,7 +62,9 @@ impl Json {
     /// The member of that name, or nothing at all (`Null`).
     pub(super) fn at(&self, name: &str) -> &Json {
         match self {
-            Self::Object(members) => members.iter().find(|(n, _)| n == name).map_or(&NULL, |(_, value)| value),
+            Self::Object(members) => {
+                members.iter().find(|(n, _)| n == name).map_or(&NULL, |(_, value)| value)
+            }
             Self::Null | Self::Bool(_) | Self::Number(_) | Self::Text(_) | Self::Array(_) => &NULL,
         }
     }
@@ -122,7 +126,10 @@ impl Json {
 
     /// The first such extension, or nothing.
     pub(super) fn extension(&self, words: &str) -> &Json {
-        self.list("extension").iter().find(|e| e.word("url").is_some_and(|url| url.contains(words))).unwrap_or(&NULL)
+        self.list("extension")
+            .iter()
+            .find(|e| e.word("url").is_some_and(|url| url.contains(words)))
+            .unwrap_or(&NULL)
     }
 }
 
@@ -156,7 +163,8 @@ mod tests {
 
     #[test]
     fn numbers_keep_their_characters_and_wrong_shapes_are_nothing() {
-        let json = Json::parse(br#"{"value": 5.10, "coding": {"code": "x"}, "valueString": " a "}"#, 8).unwrap();
+        let json =
+            Json::parse(br#"{"value": 5.10, "coding": {"code": "x"}, "valueString": " a "}"#, 8).unwrap();
         assert_eq!(json.word("value"), Some("5.10"), "trailing noughts carry precision (extract §4)");
         assert_eq!(json.list("coding").len(), 1, "a lone object stands for an array of one");
         assert_eq!(json.choice("value").and_then(|(kind, v)| Some((kind, v.text()?))), Some(("String", "a")));

@@ -24,7 +24,9 @@ pub(super) fn therapy(resource: &Json) -> Therapy {
         Some("plan") => Therapy::Plan,
         Some("order") => Therapy::Order,
         _ if resource.word("resourceType") == Some("MedicationStatement") => Therapy::Plan,
-        Some(_) | None if prescription_type(resource).is_some_and(|t| t.starts_with("repeat")) => Therapy::Plan,
+        Some(_) | None if prescription_type(resource).is_some_and(|t| t.starts_with("repeat")) => {
+            Therapy::Plan
+        }
         Some(_) | None => Therapy::Order,
     }
 }
@@ -91,12 +93,17 @@ fn facts(work: &mut Work<'_>, at: usize) -> Facts {
     let agent = requester.at("agent");
     let author = if agent.is_nothing() {
         let recorder = resource.at("recorder");
-        work.agent(at, if recorder.is_nothing() { resource.at("informationSource") } else { recorder }, &mut draft)
+        work.agent(
+            at,
+            if recorder.is_nothing() { resource.at("informationSource") } else { recorder },
+            &mut draft,
+        )
     } else {
         let found = work.agents.refer_for(work.record, &mut work.ids, at, agent, requester.at("onBehalfOf"));
         found.or_else(|| work.agent(at, agent, &mut draft))
     };
-    let author = author.or_else(|| work.agents.refer(work.record, &mut work.ids, at, resource.at("recorder")));
+    let author =
+        author.or_else(|| work.agents.refer(work.record, &mut work.ids, at, resource.at("recorder")));
     Facts {
         own: work.own(at),
         outer: work.part(at, "statement"),
@@ -209,7 +216,8 @@ fn supply<'a>(x: &mut Xml, name: &'a str, mood: &'a str, inner: impl FnOnce(&mut
 fn agency(x: &mut Xml, work: &Work<'_>, at: usize) {
     let stated = work.stated.get(&at).map_or(work.json(at), |s| work.json(*s));
     let agency = stated.extension("PrescribingAgency").at("valueCodeableConcept");
-    let elsewhere = agency.list("coding").iter().filter_map(|c| c.word("code")).any(|c| c.contains("another"));
+    let elsewhere =
+        agency.list("coding").iter().filter_map(|c| c.word("code")).any(|c| c.contains("another"));
     if elsewhere {
         fixed(x, "394828003", "Prescription by another organisation", None);
     } else {
@@ -259,11 +267,15 @@ fn prior_ref(x: &mut Xml, to: &str, mood: &str) {
 fn repeats(resource: &Json, draft: &mut Draft) -> String {
     let information = resource.extension("MedicationRepeatInformation");
     let part = |name: &str| information.list("extension").iter().find(|e| e.word("url") == Some(name));
-    let allowed = part("numberOfRepeatPrescriptionsAllowed").and_then(|e| e.choice("value")).and_then(|(_, v)| v.text());
+    let allowed = part("numberOfRepeatPrescriptionsAllowed")
+        .and_then(|e| e.choice("value"))
+        .and_then(|(_, v)| v.text());
     let allowed = allowed.filter(|n| n.parse::<u32>().is_ok());
     let number = match prescription_type(resource) {
         Some("acute" | "acute-handwritten") => "0",
-        Some("repeat" | "repeat-dispensing" | "delayed-prescribing" | "delayed") | None => allowed.unwrap_or("1"),
+        Some("repeat" | "repeat-dispensing" | "delayed-prescribing" | "delayed") | None => {
+            allowed.unwrap_or("1")
+        }
         Some(other) => {
             draft.say("Prescription Type", Some(other));
             "1"
@@ -399,9 +411,14 @@ mod tests {
     fn an_order_fulfils_its_plan_and_a_stopped_plan_is_discontinued() {
         let (xml, account) = extract(&format!("{ORDER},{PLAN}"));
         let order = &xml[xml.find(r#"moodCode="ORD""#).expect("D1: every order is sent")..];
-        assert!(order.contains(r#"<priorMedicationRef classCode="SBADM" moodCode="INT"><id root="013363F7"#), "{order}");
+        assert!(
+            order.contains(r#"<priorMedicationRef classCode="SBADM" moodCode="INT"><id root="013363F7"#),
+            "{order}"
+        );
         assert!(xml.contains(r#"<quantity value="2.50" unit="1">"#), "{xml}");
-        assert!(xml.contains("ehrSupplyDiscontinue") && xml.contains(r#"<availabilityTime value="20110203"/>"#));
+        assert!(
+            xml.contains("ehrSupplyDiscontinue") && xml.contains(r#"<availabilityTime value="20110203"/>"#)
+        );
         assert!(xml.contains("No information available"));
         assert_eq!(state(&account, "MedicationRequest"), "mapped");
     }
@@ -409,8 +426,14 @@ mod tests {
     #[test]
     fn an_order_without_its_plan_is_kept_and_listed() {
         let (xml, account) = extract(ORDER);
-        assert!(xml.contains(r#"moodCode="ORD""#) && !xml.contains("inFulfillmentOf typeCode=\"FLFS\"><priorMed"));
-        assert_eq!(state(&account, "MedicationRequest"), "degraded", "D12: a missing basedOn refuses nothing");
+        assert!(
+            xml.contains(r#"moodCode="ORD""#) && !xml.contains("inFulfillmentOf typeCode=\"FLFS\"><priorMed")
+        );
+        assert_eq!(
+            state(&account, "MedicationRequest"),
+            "degraded",
+            "D12: a missing basedOn refuses nothing"
+        );
     }
 
     #[test]
@@ -419,7 +442,11 @@ mod tests {
             r#"{"resourceType": "MedicationStatement", "id": "s", "status": "active", "dosage": [{"text": "daily"}],
                 "medicationReference": {"reference": "Medication/none", "display": "Herbal tea"}}"#,
         );
-        assert!(xml.contains("ehrSupplyAuthorise") && xml.contains("Herbal tea") && xml.contains("<text>daily</text>"));
+        assert!(
+            xml.contains("ehrSupplyAuthorise")
+                && xml.contains("Herbal tea")
+                && xml.contains("<text>daily</text>")
+        );
         assert_eq!(state(&account, "MedicationStatement"), "degraded");
     }
 }

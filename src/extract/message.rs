@@ -1,9 +1,9 @@
 //! The message around the compositions: wrappers, EhrExtract, folder and agent directory (extract §2).
 
+use super::Interaction;
 use super::dates::{self, Span};
 use super::work::{Work, complete, fixed, id};
 use super::xml::Xml;
-use super::Interaction;
 
 const EXTRACT: [(&str, &str); 2] = [("classCode", "EXTRACT"), ("moodCode", "EVN")];
 const ASID: &str = "1.2.826.0.1285.0.2.0.107";
@@ -88,7 +88,9 @@ fn extract(x: &mut Xml, work: &Work<'_>, levels: &Levels, effective: &Span, comp
         });
         author(x, now, parameters.from_ods.as_str());
         x.with("destination", &[("typeCode", "DST")], |x| organisation(x, parameters.to_ods.as_str()));
-        x.with("component", &[("typeCode", "COMP")], |x| folder(x, work, levels, effective, compositions, now));
+        x.with("component", &[("typeCode", "COMP")], |x| {
+            folder(x, work, levels, effective, compositions, now)
+        });
         x.with("inFulfillmentOf", &[("typeCode", "FLFS")], |x| {
             x.with("priorEhrRequest", &[("classCode", "EXTRACT"), ("moodCode", "RQO")], |x| {
                 match &parameters.request_id {

@@ -25,6 +25,7 @@ mod pressure;
 mod problem;
 mod quantities;
 mod record;
+mod request;
 mod run;
 mod validate;
 mod work;

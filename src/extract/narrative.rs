@@ -10,12 +10,29 @@ use super::work::{Kind, OBSERVATION, Statement, Target, Work, complete, id, part
 use super::xml::Xml;
 
 /// Members that hold no words for a reader.
-const SILENT: [&str; 9] =
-    ["resourceType", "id", "meta", "subject", "patient", "identifier", "contained", "implicitRules", "language"];
+const SILENT: [&str; 9] = [
+    "resourceType",
+    "id",
+    "meta",
+    "subject",
+    "patient",
+    "identifier",
+    "contained",
+    "implicitRules",
+    "language",
+];
 
 /// Members that may date an entry, best first.
-const DATES: [&str; 8] =
-    ["effectiveDateTime", "performedDateTime", "authored", "authoredOn", "date", "issued", "created", "receivedTime"];
+const DATES: [&str; 8] = [
+    "effectiveDateTime",
+    "performedDateTime",
+    "authored",
+    "authoredOn",
+    "date",
+    "issued",
+    "created",
+    "receivedTime",
+];
 
 /// Members that may name who did it, best first.
 const ACTORS: [&str; 4] = ["performer", "author", "requester", "recorder"];
@@ -39,7 +56,8 @@ pub(super) fn statement(work: &mut Work<'_>, at: usize) -> Option<Statement> {
     }
     draft.fault(Fault::Narrated);
     let available = DATES.iter().find_map(|name| dates::wire(resource.word(name)?));
-    let period = ["effectivePeriod", "performedPeriod", "period"].iter().find_map(|n| resource.at(n).word("start"));
+    let period =
+        ["effectivePeriod", "performedPeriod", "period"].iter().find_map(|n| resource.at(n).word("start"));
     let available = available.or_else(|| dates::wire(period?));
     let agent = actor(work, at);
     let text = format!("{} {}", label(&kind), draft.text()).trim().to_owned();
@@ -107,7 +125,8 @@ fn flatten(work: &Work<'_>, at: usize, name: &str, value: &Json, draft: &mut Dra
             } else if !value.at("value").is_nothing() && value.at("url").is_nothing() {
                 draft.say(name, super::quantities::words("Quantity", value).as_deref());
             } else {
-                let readable = |n: &str| !["url", "system", "linkId", "contentType", "data", "div"].contains(&n);
+                let readable =
+                    |n: &str| !["url", "system", "linkId", "contentType", "data", "div"].contains(&n);
                 for (inner, value) in members.iter().filter(|(n, _)| readable(n)) {
                     let label = if inner.starts_with("value") || inner == "text" || inner == "extension" {
                         name.to_owned()

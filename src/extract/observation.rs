@@ -7,12 +7,12 @@ use super::codes::{self, Lead};
 use super::dates::{self, Span};
 use super::draft::Draft;
 use super::json::Json;
+use super::pressure;
 use super::quantities;
 use super::work::{
     COMPONENT, Kind, OBSERVATION, Statement, Target, Work, annotation, complete, id, narrative, participant,
 };
 use super::xml::Xml;
-use super::pressure;
 
 /// A comment of a consultation.
 const COMMENT: &str = "37331000000100";
@@ -237,7 +237,9 @@ fn group(work: &mut Work<'_>, at: usize, members: &[usize]) -> Statement {
         if !draft.is_silent() || inner.is_empty() {
             let text = draft.text();
             let text = if text.is_empty() { "No results".to_owned() } else { text };
-            x.with("component", &COMPONENT, |x| narrative(x, &note, &text, when.available.as_deref(), labelled));
+            x.with("component", &COMPONENT, |x| {
+                narrative(x, &note, &text, when.available.as_deref(), labelled)
+            });
         }
         participant(x, "PRF", agent.as_deref());
     });
@@ -284,7 +286,7 @@ mod tests {
                {"resourceType": "Observation", "id": "m", "code": {"text": "part"}, "valueQuantity": {"value": 1}}"#,
         );
         let group = xml.find(r#"classCode="BATTERY""#).expect("a numeric group is a battery");
-        assert!(xml.find("part").is_some_and(|m| m > group), "the member is inside: {xml}");
+        assert!(xml.find(">part<").is_some_and(|m| m > group), "the member is inside: {xml}");
         assert_eq!(state(&account, "Observation"), "mapped");
     }
 

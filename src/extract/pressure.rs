@@ -9,34 +9,31 @@ use super::draft::Draft;
 use super::json::Json;
 use super::observation;
 use super::quantities;
-use super::work::{COMPONENT, Kind, OBSERVATION, Statement, Target, Work, complete, id, narrative, participant};
+use super::work::{
+    COMPONENT, Kind, OBSERVATION, Statement, Target, Work, complete, id, narrative, participant,
+};
 use super::xml::Xml;
 
 /// Concept and description ids of panel, systolic and diastolic pressure.
 const ROWS: [[&[&str]; 3]; 4] = [
     [
         &[
-            "163020007", "254063019", "254065014", "254064013", "2667419011", "386534000", "1480679010", "75367002",
+            "163020007",
+            "254063019",
+            "254065014",
+            "254064013",
+            "2667419011",
+            "386534000",
+            "1480679010",
+            "75367002",
             "125176019",
         ],
         &["72313002", "120159016", "271649006", "406507015"],
         &["1091811000000102", "2734671000000117", "271650006", "406508013"],
     ],
-    [
-        &["163034007", "254081016", "254080015"],
-        &["400974009", "1780182014"],
-        &["400975005", "1780183016"],
-    ],
-    [
-        &["163035008", "254082011", "254083018"],
-        &["407554009", "2159155011"],
-        &["407555005", "2159156012"],
-    ],
-    [
-        &["163033001", "254078014", "254079018"],
-        &["407556006", "2159157015"],
-        &["407557002", "2159158013"],
-    ],
+    [&["163034007", "254081016", "254080015"], &["400974009", "1780182014"], &["400975005", "1780183016"]],
+    [&["163035008", "254082011", "254083018"], &["407554009", "2159155011"], &["407555005", "2159156012"]],
+    [&["163033001", "254078014", "254079018"], &["407556006", "2159157015"], &["407557002", "2159158013"]],
 ];
 
 /// The two components of a blood pressure.
@@ -49,7 +46,8 @@ impl<'a> Triple<'a> {
     /// Recognises a panel with exactly one systolic and one diastolic component of its row.
     pub(super) fn of(resource: &'a Json) -> Option<Self> {
         let [first, second] = resource.list("component") else { return None };
-        let is = |concept: &Json, row: &[&str]| codes::snomed_ids(concept.at("code")).any(|id| row.contains(&id));
+        let is =
+            |concept: &Json, row: &[&str]| codes::snomed_ids(concept.at("code")).any(|id| row.contains(&id));
         let [_, systolic, diastolic] = ROWS.iter().find(|[panel, _, _]| is(resource, panel))?;
         match (is(first, systolic), is(second, diastolic), is(second, systolic), is(first, diastolic)) {
             (true, true, _, _) => Some(Self { systolic: first, diastolic: second }),
@@ -80,7 +78,9 @@ pub(super) fn statement(work: &mut Work<'_>, at: usize, triple: &Triple<'_>) -> 
         when.effective.write(x, "UNK");
         dates::write(x, "availabilityTime", when.available.as_deref());
         work.label(x, at);
-        for (own, name, part) in [(&ids[0], "Systolic", triple.systolic), (&ids[1], "Diastolic", triple.diastolic)] {
+        for (own, name, part) in
+            [(&ids[0], "Systolic", triple.systolic), (&ids[1], "Diastolic", triple.diastolic)]
+        {
             x.with("component", &COMPONENT, |x| {
                 x.with("ObservationStatement", &OBSERVATION, |x| {
                     id(x, own);
@@ -94,7 +94,9 @@ pub(super) fn statement(work: &mut Work<'_>, at: usize, triple: &Triple<'_>) -> 
         }
         if !draft.is_silent() {
             let text = draft.text();
-            x.with("component", &COMPONENT, |x| narrative(x, &ids[2], &text, when.available.as_deref(), labelled));
+            x.with("component", &COMPONENT, |x| {
+                narrative(x, &ids[2], &text, when.available.as_deref(), labelled)
+            });
         }
         participant(x, "PRF", agent.as_deref());
     });

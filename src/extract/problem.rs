@@ -42,7 +42,13 @@ pub(super) fn statements(work: &mut Work<'_>, at: usize) -> Vec<Statement> {
         let note = work.part(at, "narrative/0");
         let labelled = work.labelled[at] && work.parameters.interaction == super::Interaction::Uk07;
         let mut x = Xml::new();
-        super::work::narrative(&mut x, &note, &format!("Problem: {unsaid}"), facts.available.as_deref(), labelled);
+        super::work::narrative(
+            &mut x,
+            &note,
+            &format!("Problem: {unsaid}"),
+            facts.available.as_deref(),
+            labelled,
+        );
         statements.push(facts.statement(x, work.labelled[at]));
     }
     work.settle(at, &linkset, &draft);
@@ -122,7 +128,11 @@ fn related(work: &Work<'_>, at: usize, draft: &mut Draft) -> Vec<Target> {
             }
             Some(found) => {
                 let stands = super::stands_for(work.record, &work.members, found).unwrap_or(found);
-                work.targets.get(&found).or_else(|| work.targets.get(&stands)).into_iter().for_each(&mut link);
+                work.targets
+                    .get(&found)
+                    .or_else(|| work.targets.get(&stands))
+                    .into_iter()
+                    .for_each(&mut link);
             }
         }
     }
@@ -275,7 +285,10 @@ mod tests {
         );
         let set = &xml[xml.find("<LinkSet").expect("a problem is a LinkSet")..];
         assert!(set.contains(r#"<statementRef classCode="OBS" moodCode="EVN"><id root="15D6C748"#), "{set}");
-        assert!(set.contains(r#"<namedStatementRef classCode="OBS" moodCode="EVN"><id root="05E9B02E"#), "{set}");
+        assert!(
+            set.contains(r#"<namedStatementRef classCode="OBS" moodCode="EVN"><id root="05E9B02E"#),
+            "{set}"
+        );
         assert!(set.contains(r#"name code="386134007""#), "{set}");
         assert_eq!(state(&account, "Condition"), "degraded", "one link leads nowhere and is listed");
     }

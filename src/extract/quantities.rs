@@ -61,7 +61,8 @@ impl<'a> Amount<'a> {
 /// The characters of a decimal number, when it is one.
 fn decimal(json: &Json) -> Option<&str> {
     json.text().filter(|t| {
-        t.bytes().all(|b| b.is_ascii_digit() || b"+-.eE".contains(&b)) && t.parse::<f64>().is_ok_and(f64::is_finite)
+        t.bytes().all(|b| b.is_ascii_digit() || b"+-.eE".contains(&b))
+            && t.parse::<f64>().is_ok_and(f64::is_finite)
     })
 }
 
@@ -86,7 +87,9 @@ pub(super) fn value(x: &mut Xml, holder: &Json, draft: &mut Draft) -> bool {
     match (amount, bound) {
         (Some(amount), None) => amount.write(x, "value", &[("xsi:type", "PQ")]),
         (Some(amount), Some((bound, inclusive))) if !bound.is_empty() => {
-            x.with("value", &[("xsi:type", "IVL_PQ")], |x| amount.write(x, bound, &[("inclusive", inclusive)]));
+            x.with("value", &[("xsi:type", "IVL_PQ")], |x| {
+                amount.write(x, bound, &[("inclusive", inclusive)])
+            });
         }
         (_, _) => {
             draft.say("Value", words(kind, value).as_deref());
@@ -102,7 +105,8 @@ pub(super) fn value(x: &mut Xml, holder: &Json, draft: &mut Draft) -> bool {
 /// Whether the result is approximate, as `uncertaintyCode`.
 pub(super) fn uncertainty(x: &mut Xml, holder: &Json) {
     let approximate = |e: &Json| e.word("valueBoolean") == Some("true");
-    let (inner, outer) = (holder.at("valueQuantity").extension("ValueApproximation"), holder.extension("ValueApproximation"));
+    let (inner, outer) =
+        (holder.at("valueQuantity").extension("ValueApproximation"), holder.extension("ValueApproximation"));
     if approximate(inner) || approximate(outer) {
         let attributes = [
             ("code", "U"),
@@ -251,7 +255,8 @@ mod tests {
 
     #[test]
     fn what_no_element_can_carry_goes_to_text() {
-        let (xml, draft) = written(r#"{"valueRatio": {"numerator": {"value": 1}, "denominator": {"value": 128}}}"#);
+        let (xml, draft) =
+            written(r#"{"valueRatio": {"numerator": {"value": 1}, "denominator": {"value": 128}}}"#);
         assert_eq!((xml.as_str(), draft.text().as_str()), ("", "Value: 1 / 128"));
         let (xml, draft) = written(r#"{"valueQuantity": {"unit": "mg"}}"#);
         assert_eq!((xml.as_str(), draft.text().as_str()), ("", "Value: mg"), "a quantity without a value");

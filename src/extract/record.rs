@@ -109,7 +109,8 @@ impl Record {
     /// The documents to look for, in order; those with no address or with inline content are not among them.
     pub fn documents(&self) -> Vec<DocumentWanted> {
         let references = self.entries.iter().filter(|e| e.kind == "DocumentReference");
-        let attachments = references.flat_map(|e| e.json.list("content").iter().map(move |c| (e, c.at("attachment"))));
+        let attachments =
+            references.flat_map(|e| e.json.list("content").iter().map(move |c| (e, c.at("attachment"))));
         attachments
             .filter(|(_, a)| a.at("data").text().is_none())
             .filter_map(|(entry, a)| {
@@ -208,7 +209,11 @@ mod tests {
               {"resource": 7},
               {"fullUrl": "urn:uuid:1", "resource": {"resourceType": "Patient"}}]}"##,
         );
-        assert_eq!(record.entries().len(), 5, "nothing of the input is left out of the account (extract §1.1)");
+        assert_eq!(
+            record.entries().len(),
+            5,
+            "nothing of the input is left out of the account (extract §1.1)"
+        );
         let at = |text: &str| record.resolve(0, &Json::Text(text.to_owned()));
         assert_eq!(at("#x"), Some(1));
         assert_eq!(at("List/a#x"), Some(1));
@@ -219,7 +224,8 @@ mod tests {
 
     #[test]
     fn what_is_no_record_is_told_apart() {
-        let parse = |text: &str, bytes| Record::parse(text.as_bytes(), &RecordLimits { bytes, depth: 8 }).err();
+        let parse =
+            |text: &str, bytes| Record::parse(text.as_bytes(), &RecordLimits { bytes, depth: 8 }).err();
         assert_eq!(parse("{}", 10), Some(RecordFault::NotBundle));
         assert_eq!(parse("[", 10), Some(RecordFault::NotJson));
         assert_eq!(parse("[[[[[[[[[]]]]]]]]]", 100), Some(RecordFault::TooDeep { limit: 8 }));

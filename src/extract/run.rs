@@ -16,7 +16,7 @@ use super::work::{Kind, OBSERVATION, Statement, Work, id};
 use super::xml::Xml;
 use super::{
     Documents, Extract, Flaw, Interaction, Parameters, Refusal, allergy, composition, document, immunization,
-    medication, message, narrative, observation, problem, validate,
+    medication, message, narrative, observation, problem, request, validate,
 };
 use crate::model::{NhsNumber, derived_uuid};
 
@@ -43,15 +43,18 @@ fn part(entry: &Entry) -> Part {
         "List" => Part::List,
         "Patient" | "Practitioner" | "PractitionerRole" | "Organization" | "Location" | "Medication"
         | "HealthcareService" | "RelatedPerson" | "Device" => Part::Support,
-        "OperationOutcome" | "Provenance" | "AuditEvent" | "MessageHeader" | "Schedule" | "Slot" | "Endpoint" => {
-            Part::Foreign
-        }
+        "OperationOutcome" | "Provenance" | "AuditEvent" | "MessageHeader" | "Schedule" | "Slot"
+        | "Endpoint" => Part::Foreign,
         _ => Part::Statement,
     }
 }
 
 /// Builds the extract.
-pub(super) fn build(record: &Record, parameters: &Parameters, documents: &Documents) -> Result<Extract, Refusal> {
+pub(super) fn build(
+    record: &Record,
+    parameters: &Parameters,
+    documents: &Documents,
+) -> Result<Extract, Refusal> {
     identify(record, parameters)?;
     let mut work = prepare(record, parameters, documents)?;
     let placement = Placement::of(record, &|at| stands_for(record, &work.members, at));
@@ -81,7 +84,8 @@ fn identify(record: &Record, parameters: &Parameters) -> Result<(), Refusal> {
     }
     let patient = record.patient().ok_or(Refusal::NoPatient)?;
     let identifiers = record.json(patient).list("identifier").iter();
-    let numbers = identifiers.filter(|i| i.word("system") == Some(NHS_NUMBER)).filter_map(|i| i.word("value"));
+    let numbers =
+        identifiers.filter(|i| i.word("system") == Some(NHS_NUMBER)).filter_map(|i| i.word("value"));
     let mut found = None;
     for number in numbers {
         let number = NhsNumber::parse(number).map_err(|_| Refusal::NhsNumberMissing)?;
@@ -107,8 +111,12 @@ fn prepare<'a>(
     for wave in [&["Encounter"][..], &["DiagnosticReport"], &[], &["Condition"]] {
         let special = |kind: &str| ["Encounter", "DiagnosticReport", "Condition"].contains(&kind);
         for (at, entry) in record.entries().iter().enumerate() {
-            let turn = if wave.is_empty() { !special(&entry.kind) } else { wave.contains(&entry.kind.as_str()) };
-            if turn && matches!(part(entry), Part::Statement | Part::Consultation) && plan_of(record, at).is_none() {
+            let turn =
+                if wave.is_empty() { !special(&entry.kind) } else { wave.contains(&entry.kind.as_str()) };
+            if turn
+                && matches!(part(entry), Part::Statement | Part::Consultation)
+                && plan_of(record, at).is_none()
+            {
                 own.insert(at, ids.claim(&entry.key, &entry.id));
             }
         }
@@ -163,7 +171,9 @@ fn members(record: &Record) -> HashMap<usize, usize> {
         for related in entry.json.list("related").iter().filter(|r| r.word("type") == Some("has-member")) {
             let member = record.resolve(at, related.at("target"));
             let Some(member) = member.filter(|m| record.entry(*m).kind == "Observation") else { continue };
-            if !members.contains_key(&member) && !above(&members, at).contains(&member) && above(&members, at).len() < DEPTH
+            if !members.contains_key(&member)
+                && !above(&members, at).contains(&member)
+                && above(&members, at).len() < DEPTH
             {
                 members.insert(member, at);
             }
@@ -229,7 +239,8 @@ fn spread_labels(work: &mut Work<'_>, placement: &Placement) -> Result<(), Refus
         .flat_map(|(_, category)| category.items.clone())
         .collect();
     listed.into_iter().for_each(|at| work.labelled[at] = true);
-    let headers: Vec<usize> = work.members.iter().filter(|(_, h)| work.labelled[**h]).map(|(m, _)| *m).collect();
+    let headers: Vec<usize> =
+        work.members.iter().filter(|(_, h)| work.labelled[**h]).map(|(m, _)| *m).collect();
     headers.into_iter().for_each(|at| work.labelled[at] = true);
     let count = work.labelled.iter().filter(|l| **l).count();
     match work.parameters.interaction {
@@ -253,7 +264,10 @@ fn statements(work: &mut Work<'_>) -> HashMap<usize, Vec<Statement>> {
     let mut written = HashMap::new();
     let mut problems = Vec::new();
     for (at, entry) in work.record.entries().iter().enumerate() {
-        if part(entry) != Part::Statement || work.members.contains_key(&at) || plan_of(work.record, at).is_some() {
+        if part(entry) != Part::Statement
+            || work.members.contains_key(&at)
+            || plan_of(work.record, at).is_some()
+        {
             continue;
         }
         let statement = match entry.kind.as_str() {
@@ -266,6 +280,8 @@ fn statements(work: &mut Work<'_>) -> HashMap<usize, Vec<Statement>> {
             "Immunization" => immunization::statement(work, at),
             "MedicationRequest" | "MedicationStatement" => medication::statement(work, at),
             "DocumentReference" => document::statement(work, at),
+            "ProcedureRequest" => request::plan(work, at),
+            "ReferralRequest" => request::referral(work, at),
             _ => narrative::statement(work, at),
         };
         written.insert(at, statement.into_iter().collect());
@@ -300,7 +316,12 @@ fn consultations(
 }
 
 /// Encounters that no consultation List refers to, and what Lists say beside their entries, become narratives.
-fn leftovers(work: &mut Work<'_>, placement: &Placement, folder: &str, written: &mut HashMap<usize, Vec<Statement>>) {
+fn leftovers(
+    work: &mut Work<'_>,
+    placement: &Placement,
+    folder: &str,
+    written: &mut HashMap<usize, Vec<Statement>>,
+) {
     for (at, entry) in work.record.entries().iter().enumerate() {
         match part(entry) {
             Part::Consultation if work.states[at].is_none() => {
@@ -308,15 +329,19 @@ fn leftovers(work: &mut Work<'_>, placement: &Placement, folder: &str, written: 
                 written.insert(at, statement.into_iter().collect());
             }
             Part::List => {
-                let notes: Vec<&str> = entry.json.list("note").iter().filter_map(|n| n.word("text")).collect();
+                let notes: Vec<&str> =
+                    entry.json.list("note").iter().filter_map(|n| n.word("text")).collect();
                 let warnings = entry.json.extensions("ListWarningCode").filter_map(|e| e.word("valueCode"));
-                let said: Vec<String> = notes.into_iter().map(str::to_owned).chain(warnings.map(|w| format!("({w})"))).collect();
+                let said: Vec<String> =
+                    notes.into_iter().map(str::to_owned).chain(warnings.map(|w| format!("({w})"))).collect();
                 if said.is_empty() {
-                    let consultation = placement.structural.get(&at).map(|c| placement.consultations[*c].encounter);
+                    let consultation =
+                        placement.structural.get(&at).map(|c| placement.consultations[*c].encounter);
                     let into = consultation.map_or_else(|| folder.to_owned(), |e| work.own(e));
                     work.merge(at, &into);
                 } else {
-                    let words = [entry.json.word("title").unwrap_or("List").to_owned(), said.join(" ")].join(": ");
+                    let words =
+                        [entry.json.word("title").unwrap_or("List").to_owned(), said.join(" ")].join(": ");
                     written.insert(at, vec![list_note(work, at, &words)]);
                 }
             }
@@ -366,7 +391,8 @@ fn outside(work: &Work<'_>, written: HashMap<usize, Vec<Statement>>, composition
 
 /// The states of what is no statement itself.
 fn support(work: &mut Work<'_>, placement: &Placement, folder: &str) {
-    let agents: Vec<(usize, String)> = work.agents.sources().into_iter().map(|(at, id)| (at, id.to_owned())).collect();
+    let agents: Vec<(usize, String)> =
+        work.agents.sources().into_iter().map(|(at, id)| (at, id.to_owned())).collect();
     for (at, agent) in agents {
         work.merge(at, &agent);
     }

@@ -149,7 +149,8 @@ impl<'a> Work<'a> {
     /// Leaves the entry's state: mapped, or degraded when something was lost.
     pub(super) fn settle(&mut self, at: usize, to: &str, draft: &Draft) {
         let (to, reasons) = (to.to_owned(), draft.faults());
-        self.states[at] = Some(if reasons.is_empty() { State::Mapped { to } } else { State::Degraded { to, reasons } });
+        self.states[at] =
+            Some(if reasons.is_empty() { State::Mapped { to } } else { State::Degraded { to, reasons } });
     }
 
     /// Leaves the entry unsent.
@@ -200,7 +201,9 @@ pub(super) fn fixed(x: &mut Xml, code: &str, display: &str, original: Option<&st
 /// A `Participant` of a statement.
 pub(super) fn participant(x: &mut Xml, type_code: &str, agent: Option<&str>) {
     if let Some(agent) = agent {
-        x.with("Participant", &[("typeCode", type_code), ("contextControlCode", "OP")], |x| agent_ref(x, Some(agent)));
+        x.with("Participant", &[("typeCode", type_code), ("contextControlCode", "OP")], |x| {
+            agent_ref(x, Some(agent))
+        });
     }
 }
 

@@ -113,6 +113,9 @@ mod tests {
         let mut x = Xml::new();
         x.with("a", &[("b", "1<\"2\"\n&amp;")], |x| x.leaf("c", &[], "<&amp;>\u{1F600}\u{2}"));
         assert!(x.replaced(), "a control character cannot travel");
-        assert_eq!(x.into_text(), "<a b=\"1&lt;&quot;2&quot; &amp;amp;\"><c>&lt;&amp;amp;&gt;\u{1F600}\u{FFFD}</c></a>");
+        assert_eq!(
+            x.into_text(),
+            "<a b=\"1&lt;&quot;2&quot; &amp;amp;\"><c>&lt;&amp;amp;&gt;\u{1F600}\u{FFFD}</c></a>"
+        );
     }
 }
