@@ -161,10 +161,6 @@ fn coded(x: &mut Xml, concept: &Json, words: Option<&str>) {
 fn file(work: &mut Work<'_>, at: usize, n: usize, content: &Json, draft: &mut Draft) -> File {
     let attachment = content.at("attachment");
     let document_id = if n == 0 { work.own(at) } else { work.part(at, &format!("document/{n}")) };
-    let document_id = match work.attachments.iter().any(|a| a.document_id == document_id) {
-        true => work.part(at, &format!("document/{n}")),
-        false => document_id,
-    };
     let stated = attachment.word("contentType").unwrap_or_default();
     let url = attachment.word("url");
     let inline = attachment.word("data").and_then(|data| {

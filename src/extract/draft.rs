@@ -22,6 +22,15 @@ impl Draft {
         }
     }
 
+    /// Puts `Label: words` before all other text.
+    pub(super) fn lead(&mut self, label: &str, words: Option<&str>) {
+        let before = self.parts.len();
+        self.say(label, words);
+        if self.parts.len() > before {
+            self.parts.rotate_right(1);
+        }
+    }
+
     /// Adds `Label: words`.
     pub(super) fn say(&mut self, label: &str, words: Option<&str>) {
         if let Some(words) = words.map(str::trim).filter(|w| !w.is_empty()) {
@@ -67,6 +76,11 @@ impl Draft {
     /// The text gathered, joined by blanks.
     pub(super) fn text(&self) -> String {
         self.parts.join(" ")
+    }
+
+    /// The text gathered, as a list in one sentence.
+    pub(super) fn listed(&self) -> String {
+        self.parts.join(", ")
     }
 
     /// Whether no text was gathered.

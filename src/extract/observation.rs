@@ -2,6 +2,8 @@
 //!
 //! Blood pressures are in `pressure`.
 
+use std::collections::HashMap;
+
 use super::account::{Fault, Unsent};
 use super::codes::{self, Lead};
 use super::dates::{self, Span};
@@ -9,6 +11,7 @@ use super::draft::Draft;
 use super::json::Json;
 use super::pressure;
 use super::quantities;
+use super::record::Record;
 use super::work::{
     COMPONENT, Kind, OBSERVATION, Statement, Target, Work, annotation, complete, id, narrative, participant,
 };
@@ -30,12 +33,12 @@ pub(super) fn statement(work: &mut Work<'_>, at: usize) -> Option<Statement> {
         work.leave(at, Unsent::EnteredInError);
         return None;
     }
-    if codes::has(resource.at("code"), COMMENT) && resource.choice("value").is_none() {
-        return comment(work, at);
-    }
     let members = members(work, at);
     if !members.is_empty() {
         return Some(group(work, at, &members));
+    }
+    if codes::has(resource.at("code"), COMMENT) && resource.choice("value").is_none() {
+        return comment(work, at);
     }
     if let Some(triple) = pressure::Triple::of(resource) {
         return Some(pressure::statement(work, at, &triple));
@@ -43,18 +46,70 @@ pub(super) fn statement(work: &mut Work<'_>, at: usize) -> Option<Statement> {
     Some(plain(work, at))
 }
 
-/// The Observations inside this one's group that are sent.
+/// The Observations inside this one's group.
 fn members(work: &Work<'_>, at: usize) -> Vec<usize> {
     let mut members = Vec::new();
-    for related in work.json(at).list("related").iter().filter(|r| r.word("type") == Some("has-member")) {
-        if let Some(member) = work.record.resolve(at, related.at("target"))
-            && work.members.get(&member) == Some(&at)
-            && !members.contains(&member)
-        {
+    for member in named_members(work.record, at) {
+        if work.members.get(&member) == Some(&at) && !members.contains(&member) {
             members.push(member);
         }
     }
     members
+}
+
+/// The resources that an Observation names as its members.
+fn targets(record: &Record, at: usize) -> impl Iterator<Item = usize> {
+    let related = record.json(at).list("related").iter().filter(|r| r.word("type") == Some("has-member"));
+    related.filter_map(move |r| record.resolve(at, r.at("target")))
+}
+
+/// The Observations that it names as members, those of a questionnaire's answers included.
+pub(super) fn named_members(record: &Record, at: usize) -> Vec<usize> {
+    let mut members = Vec::new();
+    for target in targets(record, at) {
+        match record.entry(target).kind.as_str() {
+            "Observation" => members.push(target),
+            "QuestionnaireResponse" => answers(record, target, record.json(target), &mut members, 0),
+            _ => {}
+        }
+    }
+    members
+}
+
+/// Items nest in questionnaires no deeper than this.
+const DEPTH: usize = 6;
+
+fn answers(record: &Record, at: usize, holder: &Json, into: &mut Vec<usize>, depth: usize) {
+    for item in holder.list("item") {
+        for answer in item.list("answer") {
+            let found = record.resolve(at, answer.at("valueReference"));
+            into.extend(found.filter(|f| record.entry(*f).kind == "Observation"));
+        }
+        if depth < DEPTH {
+            answers(record, at, item, into, depth + 1);
+        }
+    }
+}
+
+/// Questionnaire → the Observation whose group says all that it says: its answers are Observations, its questions have
+/// no words.
+pub(super) fn questionnaires(record: &Record) -> HashMap<usize, usize> {
+    let mut carried = HashMap::new();
+    for (at, _) in record.entries().iter().enumerate().filter(|(_, e)| e.kind == "Observation") {
+        for target in targets(record, at).filter(|t| record.entry(*t).kind == "QuestionnaireResponse") {
+            let items = record.json(target).list("item");
+            let reference = |a: &Json| record.resolve(target, a.at("valueReference")).is_some();
+            let plain = |i: &Json| {
+                i.word("text").is_none()
+                    && i.list("item").is_empty()
+                    && i.list("answer").iter().all(reference)
+            };
+            if record.json(at).word("status") != Some("entered-in-error") && items.iter().all(plain) {
+                carried.entry(target).or_insert(at);
+            }
+        }
+    }
+    carried
 }
 
 /// Times of an Observation; a malformed one goes to text.
@@ -89,6 +144,9 @@ pub(super) fn text(work: &Work<'_>, at: usize, draft: &mut Draft) {
     match resource.word("status") {
         Some("final" | "unknown") | None => {}
         Some(status) => draft.say("Status", Some(status)),
+    }
+    for problem in work.problems.get(&at).into_iter().flatten() {
+        draft.say("Problem Info", super::problem::words(work, *problem).as_deref());
     }
 }
 

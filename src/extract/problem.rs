@@ -1,13 +1,37 @@
 //! Condition: a LinkSet that names its statement and links what belongs to it (extract §8.4).
 
+use std::collections::HashMap;
+
 use super::account::{Fault, Unsent};
 use super::codes::{self, Lead};
 use super::dates::{self, Span};
 use super::draft::Draft;
 use super::json::Json;
 use super::quantities;
+use super::record::Record;
 use super::work::{Kind, OBSERVATION, Statement, Target, Work, annotation, complete, fixed, id, participant};
 use super::xml::Xml;
+
+/// Observation → the Conditions whose actual problem it is.
+pub(super) fn of_observations(record: &Record) -> HashMap<usize, Vec<usize>> {
+    let mut problems: HashMap<usize, Vec<usize>> = HashMap::new();
+    for (at, entry) in record.entries().iter().enumerate().filter(|(_, e)| e.kind == "Condition") {
+        let actual = record.resolve(at, entry.json.extension("ActualProblem").at("valueReference"));
+        let sent = entry.json.word("verificationStatus") != Some("entered-in-error");
+        if let Some(actual) = actual.filter(|a| sent && record.entry(*a).kind == "Observation") {
+            problems.entry(actual).or_default().push(at);
+        }
+    }
+    problems
+}
+
+/// What a Condition says in words: the statement it names carries them.
+pub(super) fn words(work: &Work<'_>, at: usize) -> Option<String> {
+    let mut draft = Draft::default();
+    headers(work, at, &mut draft);
+    text(work, at, &mut draft);
+    (!draft.is_silent()).then(|| draft.text())
+}
 
 /// Gives out the ids of all LinkSets, so that problems can refer to each other, and of the statements they name.
 pub(super) fn claim(work: &mut Work<'_>, problems: &[usize]) {
@@ -91,7 +115,10 @@ impl Facts {
         if let Some(named) = &named {
             links.retain(|l| l.id != named.id);
         }
-        text(work, at, draft);
+        // The Observation that is the problem has said these words already.
+        if named.is_none() {
+            draft.add(words(work, at).as_deref());
+        }
         let asserter = work.agent(at, resource.at("asserter"), draft);
         let effective = Span::between(onset.clone(), end.or(ended).or(last));
         Self { effective, available: asserted.or(onset).or(context), asserter, named, transformed, links }
@@ -136,20 +163,29 @@ fn related(work: &Work<'_>, at: usize, draft: &mut Draft) -> Vec<Target> {
             }
         }
     }
-    for header in resource.extensions("RelatedProblemHeader") {
-        let part = |name: &str| header.list("extension").iter().find(|e| e.word("url") == Some(name));
-        let Some(target) = part("target").map(|e| e.at("valueReference")) else { continue };
-        let kind = part("type").and_then(|e| e.word("valueCode")).unwrap_or("related");
-        let words = work.referred(at, target).unwrap_or_default();
-        draft.add(Some(&format!("Related Problem: {} of {words}", capital(kind))));
-        if kind == "child" || kind == "parent" {
+    for (kind, target) in related_headers(resource) {
+        if kind == "parent" {
             let found = work.record.resolve(at, target).filter(|found| *found != at);
-            if kind == "parent" {
-                found.and_then(|f| work.targets.get(&f)).into_iter().for_each(&mut link);
-            }
+            found.and_then(|f| work.targets.get(&f)).into_iter().for_each(&mut link);
         }
     }
     links
+}
+
+/// The problems this one belongs to or comprises, with what they are to it.
+fn related_headers(resource: &Json) -> impl Iterator<Item = (&str, &Json)> {
+    resource.extensions("RelatedProblemHeader").filter_map(|header| {
+        let part = |name: &str| header.list("extension").iter().find(|e| e.word("url") == Some(name));
+        let kind = part("type").and_then(|e| e.word("valueCode")).unwrap_or("related");
+        Some((kind, part("target")?.at("valueReference")))
+    })
+}
+
+fn headers(work: &Work<'_>, at: usize, draft: &mut Draft) {
+    for (kind, target) in related_headers(work.json(at)) {
+        let words = work.referred(at, target).unwrap_or_default();
+        draft.add(Some(&format!("Related Problem: {} of {words}", capital(kind))));
+    }
 }
 
 fn capital(word: &str) -> String {
@@ -175,9 +211,8 @@ fn text(work: &Work<'_>, at: usize, draft: &mut Draft) {
             draft.say("Evidence", work.referred(at, detail).as_deref());
         }
     }
-    for note in resource.list("note") {
-        draft.say("Problem Notes", note.word("text"));
-    }
+    let notes: Vec<&str> = resource.list("note").iter().filter_map(|n| n.word("text")).collect();
+    draft.say("Problem Notes", Some(&notes.join(", ")));
 }
 
 /// The statement that a problem names, when there is none in the record that says it.

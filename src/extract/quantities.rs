@@ -150,7 +150,7 @@ pub(super) fn interpretation(x: &mut Xml, holder: &Json, draft: &mut Draft) {
         Some("H" | "HH" | "HU") => ("HI", "Above high reference limit"),
         Some("L" | "LL" | "LU") => ("LO", "Below low reference limit"),
         Some("A" | "AA") => ("PA", "Potentially abnormal"),
-        Some(_) | None => return draft.say("Interpretation", shown.as_deref()),
+        Some(_) | None => return draft.lead("Interpretation", shown.as_deref()),
     };
     let attributes = [("code", code), ("codeSystem", "2.16.840.1.113883.2.1.6.5"), ("displayName", display)];
     x.with("interpretationCode", &attributes, |x| {

@@ -167,11 +167,13 @@ fn referral_text(work: &mut Work<'_>, at: usize, draft: &mut Draft) -> Option<St
         draft.concept("Reason", reason);
     }
     let recipient = recipients(work, at, draft);
+    let mut notes = Draft::default();
     for note in resource.list("note") {
         let author = work.referred(at, note.at("authorReference"));
-        draft.say("Author", author.as_deref().or(note.word("authorString")));
-        draft.say("Annotation", note.word("text"));
+        notes.say("Author", author.as_deref().or(note.word("authorString")));
+        notes.say("Annotation", note.word("text"));
     }
+    draft.add(Some(&notes.listed()));
     draft.add(resource.word("description"));
     for supporting in resource.list("supportingInfo") {
         draft.say("Supporting Information", work.referred(at, supporting).as_deref());

@@ -100,6 +100,13 @@ fn identify(record: &Record, parameters: &Parameters) -> Result<(), Refusal> {
     }
 }
 
+/// How much of a resource id the UUID is. Suffixed ids (`…-FI-1`, `…-PROB`) yield to the resource whose id it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fit {
+    Whole,
+    Prefix,
+}
+
 fn prepare<'a>(
     record: &'a Record,
     parameters: &'a Parameters,
@@ -108,16 +115,17 @@ fn prepare<'a>(
     let mut ids = Ids::new(parameters.from_ods.as_str());
     ids.reserve(&parameters.extract_id);
     let mut own = HashMap::new();
-    for wave in [&["Encounter"][..], &["DiagnosticReport"], &[], &["Condition"]] {
-        let special = |kind: &str| ["Encounter", "DiagnosticReport", "Condition"].contains(&kind);
-        for (at, entry) in record.entries().iter().enumerate() {
-            let turn =
-                if wave.is_empty() { !special(&entry.kind) } else { wave.contains(&entry.kind.as_str()) };
-            if turn
-                && matches!(part(entry), Part::Statement | Part::Consultation)
-                && plan_of(record, at).is_none()
-            {
-                own.insert(at, ids.claim(&entry.key, &entry.id));
+    for fits in [Fit::Whole, Fit::Prefix] {
+        for wave in [&["Encounter"][..], &["DiagnosticReport"], &[], &["Condition"]] {
+            let special = |kind: &str| ["Encounter", "DiagnosticReport", "Condition"].contains(&kind);
+            for (at, entry) in record.entries().iter().enumerate() {
+                let turn =
+                    if wave.is_empty() { !special(&entry.kind) } else { wave.contains(&entry.kind.as_str()) };
+                let has_id = matches!(part(entry), Part::Statement | Part::Consultation)
+                    && plan_of(record, at).is_none();
+                if turn && has_id && (entry.id.len() == 36) == (fits == Fit::Whole) {
+                    own.insert(at, ids.claim(&entry.key, &entry.id));
+                }
             }
         }
     }
@@ -142,6 +150,7 @@ fn prepare<'a>(
         labelled,
         stated,
         members: members(record),
+        problems: problem::of_observations(record),
     })
 }
 
@@ -168,13 +177,9 @@ fn members(record: &Record) -> HashMap<usize, usize> {
         if entry.json.word("status") == Some("entered-in-error") {
             continue;
         }
-        for related in entry.json.list("related").iter().filter(|r| r.word("type") == Some("has-member")) {
-            let member = record.resolve(at, related.at("target"));
-            let Some(member) = member.filter(|m| record.entry(*m).kind == "Observation") else { continue };
-            if !members.contains_key(&member)
-                && !above(&members, at).contains(&member)
-                && above(&members, at).len() < DEPTH
-            {
+        for member in observation::named_members(record, at) {
+            let chain = above(&members, at);
+            if !members.contains_key(&member) && !chain.contains(&member) && chain.len() < DEPTH {
                 members.insert(member, at);
             }
         }
@@ -263,11 +268,16 @@ fn levels(work: &mut Work<'_>) -> Levels {
 fn statements(work: &mut Work<'_>) -> HashMap<usize, Vec<Statement>> {
     let mut written = HashMap::new();
     let mut problems = Vec::new();
+    let questionnaires = observation::questionnaires(work.record);
     for (at, entry) in work.record.entries().iter().enumerate() {
         if part(entry) != Part::Statement
             || work.members.contains_key(&at)
             || plan_of(work.record, at).is_some()
         {
+            continue;
+        }
+        if let Some(header) = questionnaires.get(&at).map(|h| work.own(*h)) {
+            work.merge(at, &header);
             continue;
         }
         let statement = match entry.kind.as_str() {
@@ -380,7 +390,9 @@ fn outside(work: &Work<'_>, written: HashMap<usize, Vec<Statement>>, composition
     rest.sort_by(|(a, left), (b, right)| {
         let key = |at: usize, s: &[Statement]| {
             let entry = work.entry(at);
-            (s.last().and_then(|s| s.time.clone()), entry.kind.clone(), entry.id.clone(), at)
+            // Of one moment, a plan comes before its orders.
+            let order = work.targets.get(&at).is_some_and(|t| t.mood == "ORD");
+            (s.last().and_then(|s| s.time.clone()), entry.kind.clone(), order, entry.id.clone(), at)
         };
         key(*a, left).cmp(&key(*b, right))
     });

@@ -62,6 +62,8 @@ pub(super) struct Work<'a> {
     pub(super) stated: HashMap<usize, usize>,
     /// Observations that sit inside another statement.
     pub(super) members: HashMap<usize, usize>,
+    /// Observation → the Conditions that say it is a problem.
+    pub(super) problems: HashMap<usize, Vec<usize>>,
 }
 
 pub(super) const OBSERVATION: [(&str, &str); 2] = [("classCode", "OBS"), ("moodCode", "EVN")];
