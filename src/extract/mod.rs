@@ -27,6 +27,8 @@ mod quantities;
 mod record;
 mod request;
 mod run;
+mod standing;
+mod supply;
 mod validate;
 mod work;
 mod xml;
@@ -223,5 +225,3 @@ pub enum Refusal {
 pub fn build(record: &Record, parameters: &Parameters, documents: &Documents) -> Result<Extract, Refusal> {
     run::build(record, parameters, documents)
 }
-
-use run::stands_for;

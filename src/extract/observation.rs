@@ -349,6 +349,14 @@ mod tests {
     }
 
     #[test]
+    fn a_label_that_cannot_travel_is_listed() {
+        let (_, account) = extract(
+            r#"{"resourceType": "Observation", "id": "o", "code": {"text": "x"}, "meta": {"security": [{"code": "R"}]}}"#,
+        );
+        assert_eq!(state(&account, "Observation"), "degraded", "extract §9: labels are not discarded unseen");
+    }
+
+    #[test]
     fn what_was_entered_in_error_is_not_sent() {
         let (_, account) = extract(
             r#"{"resourceType": "Observation", "id": "o", "status": "entered-in-error", "code": {"text": "x"}}"#,

@@ -9,6 +9,7 @@ use super::draft::Draft;
 use super::json::Json;
 use super::quantities;
 use super::record::Record;
+use super::standing::stands_for;
 use super::work::{Kind, OBSERVATION, Statement, Target, Work, annotation, complete, fixed, id, participant};
 use super::xml::Xml;
 
@@ -154,7 +155,7 @@ fn related(work: &Work<'_>, at: usize, draft: &mut Draft) -> Vec<Target> {
                 draft.say("Related", reference.word("display"));
             }
             Some(found) => {
-                let stands = super::stands_for(work.record, &work.members, found).unwrap_or(found);
+                let stands = stands_for(work.record, &work.members, found).unwrap_or(found);
                 work.targets
                     .get(&found)
                     .or_else(|| work.targets.get(&stands))

@@ -12,6 +12,7 @@ use super::json::Json;
 use super::message::Levels;
 use super::placement::Placement;
 use super::record::{Entry, Record};
+use super::standing::{Part, members, part, plan_of, stands_for};
 use super::work::{Kind, OBSERVATION, Statement, Work, id};
 use super::xml::Xml;
 use super::{
@@ -21,33 +22,6 @@ use super::{
 use crate::model::{NhsNumber, derived_uuid};
 
 const NHS_NUMBER: &str = "https://fhir.nhs.uk/Id/nhs-number";
-
-/// What a resource is to an extract.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Part {
-    /// It becomes a statement.
-    Statement,
-    /// It becomes a composition.
-    Consultation,
-    /// It arranges others.
-    List,
-    /// Others refer to it.
-    Support,
-    /// It says nothing of the patient's health.
-    Foreign,
-}
-
-fn part(entry: &Entry) -> Part {
-    match entry.kind.as_str() {
-        "Encounter" => Part::Consultation,
-        "List" => Part::List,
-        "Patient" | "Practitioner" | "PractitionerRole" | "Organization" | "Location" | "Medication"
-        | "HealthcareService" | "RelatedPerson" | "Device" => Part::Support,
-        "OperationOutcome" | "Provenance" | "AuditEvent" | "MessageHeader" | "Schedule" | "Slot"
-        | "Endpoint" => Part::Foreign,
-        _ => Part::Statement,
-    }
-}
 
 /// Builds the extract.
 pub(super) fn build(
@@ -152,62 +126,6 @@ fn prepare<'a>(
         members: members(record),
         problems: problem::of_observations(record),
     })
-}
-
-/// The MedicationRequest that a MedicationStatement is based on.
-fn plan_of(record: &Record, at: usize) -> Option<usize> {
-    let entry = record.entry(at);
-    if entry.kind != "MedicationStatement" {
-        return None;
-    }
-    let based = entry.json.list("basedOn").iter().filter_map(|b| record.resolve(at, b));
-    based.into_iter().find(|b| {
-        let plan = record.entry(*b);
-        plan.kind == "MedicationRequest" && plan.json.word("status") != Some("entered-in-error")
-    })
-}
-
-/// Groups nest no deeper than this: laboratory panels have two levels.
-const DEPTH: usize = 6;
-
-/// Member → header of each group of Observations, without circles.
-fn members(record: &Record) -> HashMap<usize, usize> {
-    let mut members = HashMap::new();
-    for (at, entry) in record.entries().iter().enumerate().filter(|(_, e)| e.kind == "Observation") {
-        if entry.json.word("status") == Some("entered-in-error") {
-            continue;
-        }
-        for member in observation::named_members(record, at) {
-            let chain = above(&members, at);
-            if !members.contains_key(&member) && !chain.contains(&member) && chain.len() < DEPTH {
-                members.insert(member, at);
-            }
-        }
-    }
-    members
-}
-
-/// The Observation and the headers above it.
-fn above(members: &HashMap<usize, usize>, at: usize) -> Vec<usize> {
-    let mut chain = vec![at];
-    let mut top = at;
-    while let Some(header) = members.get(&top) {
-        if chain.len() > 2 * DEPTH {
-            break;
-        }
-        chain.push(*header);
-        top = *header;
-    }
-    chain
-}
-
-/// The entry whose statement says what this one says; `None` when it has no statement.
-pub(super) fn stands_for(record: &Record, members: &HashMap<usize, usize>, at: usize) -> Option<usize> {
-    if part(record.entry(at)) != Part::Statement {
-        return None;
-    }
-    let at = plan_of(record, at).unwrap_or(at);
-    above(members, at).last().copied()
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

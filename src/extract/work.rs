@@ -150,7 +150,10 @@ impl<'a> Work<'a> {
 
     /// Leaves the entry's state: mapped, or degraded when something was lost.
     pub(super) fn settle(&mut self, at: usize, to: &str, draft: &Draft) {
-        let (to, reasons) = (to.to_owned(), draft.faults());
+        let (to, mut reasons) = (to.to_owned(), draft.faults());
+        if other_labels(self.json(at)) {
+            reasons.push(Fault::UnknownLabel);
+        }
         self.states[at] =
             Some(if reasons.is_empty() { State::Mapped { to } } else { State::Degraded { to, reasons } });
     }
@@ -164,6 +167,13 @@ impl<'a> Work<'a> {
     pub(super) fn merge(&mut self, at: usize, into: &str) {
         self.states[at].get_or_insert_with(|| State::Merged { into: into.to_owned() });
     }
+}
+
+/// Whether a resource has a label that no message can carry; what to do about it is policy, not mapping (extract §9).
+fn other_labels(resource: &Json) -> bool {
+    let security = resource.at("meta").list("security").iter();
+    let labels = resource.list("securityLabel").iter().flat_map(|l| l.list("coding"));
+    security.chain(labels).filter_map(|coding| coding.word("code")).any(|code| code != "NOPAT")
 }
 
 /// Writes NOPAT.

@@ -52,7 +52,9 @@ fn bundles(shared: &Path) -> Vec<PathBuf> {
 fn parameters(number: &str, interaction: Interaction) -> Parameters {
     Parameters {
         message_id: MessageId::parse("1B3B6F4E-54C9-4F21-9F5D-6B4E2C0C7A11").unwrap(),
-        request_id: Some("7D2F0A3C-5B1E-4C2A-9E4B-0123456789AB".to_owned()),
+        // The UK07 runs are pushes, which answer no request: they must be schema-valid too.
+        request_id: (interaction == Interaction::Uk06)
+            .then(|| "7D2F0A3C-5B1E-4C2A-9E4B-0123456789AB".to_owned()),
         nhs_number: NhsNumber::parse(number).unwrap(),
         from_ods: OdsCode::parse("HMP01").unwrap(),
         to_ods: OdsCode::parse("B86041").unwrap(),
