@@ -6,6 +6,7 @@ mod config;
 mod contract;
 mod control;
 mod extract_command;
+mod extracts;
 mod intake;
 mod json_schema;
 mod network;

@@ -1,0 +1,190 @@
+//! AllergyIntolerance: a CATEGORY that says drug or other, around one ObservationStatement (extract §8.3).
+
+use super::account::{Fault, Unsent};
+use super::codes::{self, Lead};
+use super::dates::{self, Span};
+use super::draft::Draft;
+use super::json::Json;
+use super::quantities;
+use super::work::{
+    COMPONENT, Kind, OBSERVATION, Statement, Target, Work, annotation, complete, id, participant,
+};
+use super::xml::Xml;
+
+/// Which of the two compounds an allergy sits in.
+fn compound(resource: &Json) -> ((&'static str, &'static str), bool) {
+    const DRUG: (&str, &str) = ("14L..00", "H/O: drug allergy");
+    const OTHER: (&str, &str) = ("SN53.00", "Allergy, unspecified");
+    let categories: Vec<&str> = resource.list("category").iter().filter_map(Json::text).collect();
+    if categories.contains(&"medication") {
+        return (DRUG, true);
+    }
+    if !categories.is_empty() {
+        return (OTHER, true);
+    }
+    let product = |c: &Json| c.word("system").is_some_and(|s| s.ends_with("emis-drug-codes"));
+    (if resource.at("code").list("coding").iter().any(product) { DRUG } else { OTHER }, false)
+}
+
+/// Writes the statement of an allergy.
+pub(super) fn statement(work: &mut Work<'_>, at: usize) -> Option<Statement> {
+    let resource = work.json(at);
+    if resource.word("verificationStatus") == Some("entered-in-error") {
+        work.leave(at, Unsent::EnteredInError);
+        return None;
+    }
+    let own = work.own(at);
+    let outer = work.part(at, "statement");
+    let mut draft = Draft::default();
+    let (onset, effective) = onset(resource, &mut draft);
+    let asserted = draft.date("Asserted", resource.at("assertedDate"));
+    let available = asserted.or(onset);
+    text(work, at, &mut draft);
+    let recorder = work.agent(at, resource.at("recorder"), &mut draft);
+    let asserter = asserter(work, at, &mut draft).or_else(|| recorder.clone());
+    let ((code, display), stated) = compound(resource);
+    if !stated {
+        draft.fault(Fault::NoCode);
+    }
+    let mut x = Xml::new();
+    x.with("CompoundStatement", &[("classCode", "CATEGORY"), ("moodCode", "EVN")], |x| {
+        id(x, &outer);
+        x.empty("code", &[("code", code), ("codeSystem", codes::READ), ("displayName", display)]);
+        complete(x);
+        effective.write(x, "UNK");
+        dates::write(x, "availabilityTime", available.as_deref());
+        work.label(x, at);
+        x.with("component", &COMPONENT, |x| {
+            x.with("ObservationStatement", &OBSERVATION, |x| {
+                id(x, &own);
+                codes::write(x, "code", resource.at("code"), Lead::Description, &mut draft);
+                complete(x);
+                effective.write(x, "UNK");
+                dates::write(x, "availabilityTime", available.as_deref());
+                work.label(x, at);
+                annotation(x, &draft.text());
+                participant(x, "AUT", recorder.as_deref());
+                participant(x, "PRF", asserter.as_deref());
+            });
+        });
+    });
+    if x.replaced() {
+        draft.fault(Fault::CharactersReplaced);
+    }
+    work.targets.insert(at, Target { id: own.clone(), class: "OBS", mood: "EVN" });
+    work.settle(at, &own, &draft);
+    Some(Statement {
+        xml: x.into_text(),
+        kind: Kind::Entry,
+        time: available,
+        effective,
+        author: recorder.or_else(|| asserter.clone()),
+        performer: asserter,
+        labelled: work.labelled[at],
+    })
+}
+
+/// The onset as a moment; an age or a range goes to text.
+fn onset(resource: &Json, draft: &mut Draft) -> (Option<String>, Span) {
+    let moment = draft.date("Onset", resource.at("onsetDateTime"));
+    let (start, end) = draft.period("Onset", resource.at("onsetPeriod"));
+    if moment.is_none() && start.is_some() {
+        draft.say("Onset ended", end.as_deref());
+    }
+    for (name, kind) in [("onsetAge", "Age"), ("onsetRange", "Range"), ("onsetString", "String")] {
+        draft.say("Onset", quantities::words(kind, resource.at(name)).as_deref());
+    }
+    let onset = moment.or(start);
+    (onset.clone(), Span::at(onset))
+}
+
+/// The asserter, when a person or organisation that an Agent can stand for; otherwise in text.
+fn asserter(work: &mut Work<'_>, at: usize, draft: &mut Draft) -> Option<String> {
+    let asserter = work.json(at).at("asserter");
+    let found = work.record.resolve(at, asserter).map(|a| work.entry(a).kind.as_str());
+    match found {
+        Some("Patient" | "RelatedPerson") => {
+            draft.say("Asserted By", found);
+            None
+        }
+        Some(_) | None => work.agent(at, asserter, draft),
+    }
+}
+
+fn text(work: &Work<'_>, at: usize, draft: &mut Draft) {
+    let resource = work.json(at);
+    match resource.word("clinicalStatus") {
+        Some("active") => draft.add(Some("Status: Active")),
+        Some("resolved") => draft.add(Some("Status: Resolved")),
+        Some(status) => draft.say("Status", Some(status)),
+        None => {}
+    }
+    let end = resource.extension("AllergyIntoleranceEnd");
+    for part in end.list("extension") {
+        let label = if part.word("url") == Some("endDate") { "End Date" } else { "Reason Ended" };
+        let value = part.choice("value").and_then(|(_, v)| v.text());
+        let shown = value.and_then(dates::wire);
+        draft.say(label, shown.as_deref().filter(|_| label == "End Date").or(value));
+    }
+    match resource.word("verificationStatus") {
+        Some("unconfirmed") | None => {}
+        Some(status) => draft.say("Verification Status", Some(status)),
+    }
+    draft.say("Type", resource.word("type"));
+    draft.say("Criticality", resource.word("criticality"));
+    draft.say("Last Occurred", resource.word("lastOccurrence"));
+    for (n, reaction) in resource.list("reaction").iter().enumerate() {
+        reaction_words(n + 1, reaction, draft);
+    }
+    for note in resource.list("note") {
+        draft.add(note.word("text"));
+        draft.say(
+            "Note by",
+            work.referred(at, note.at("authorReference")).as_deref().or(note.word("authorString")),
+        );
+        draft.say("Note time", note.word("time"));
+    }
+}
+
+fn reaction_words(n: usize, reaction: &Json, draft: &mut Draft) {
+    let mut own = Draft::default();
+    own.say("Description", reaction.word("description"));
+    own.concept("Substance", reaction.at("substance"));
+    own.concept("Exposure Route", reaction.at("exposureRoute"));
+    own.say("Severity", reaction.word("severity"));
+    own.say("Onset", reaction.word("onset"));
+    for manifestation in reaction.list("manifestation") {
+        own.concept("Manifestation", manifestation);
+    }
+    own.notes(reaction);
+    draft.say(&format!("Reaction {n}"), Some(&own.text()));
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::extract::trial::{extract, state};
+
+    #[test]
+    fn an_ended_drug_allergy_keeps_its_code_and_says_that_it_ended() {
+        let (xml, account) = extract(
+            r#"{"resourceType": "AllergyIntolerance", "id": "a", "clinicalStatus": "resolved", "category": ["medication"],
+            "code": {"coding": [{"system": "http://snomed.info/sct", "code": "294881007", "display": "Allergy to warfarin"}]},
+            "onsetDateTime": "2010", "assertedDate": "2010-01-13",
+            "reaction": [{"manifestation": [{"text": "rash"}], "severity": "mild"}]}"#,
+        );
+        assert!(xml.contains(r#"code="14L..00""#) && xml.contains(r#"code="294881007""#), "D5: {xml}");
+        assert!(xml.contains("Status: Resolved Reaction 1: Severity: mild Manifestation: rash"), "{xml}");
+        assert!(!xml.contains("ENV"), "D4");
+        assert_eq!(state(&account, "AllergyIntolerance"), "mapped");
+    }
+
+    #[test]
+    fn a_contained_allergy_is_mapped_like_any_other() {
+        let (xml, account) = extract(
+            r#"{"resourceType": "List", "id": "ended", "contained": [
+              {"resourceType": "AllergyIntolerance", "id": "1", "category": ["food"], "code": {"text": "nuts"}}]}"#,
+        );
+        assert!(xml.contains("SN53.00") && xml.contains("nuts"));
+        assert_eq!(state(&account, "AllergyIntolerance"), "mapped");
+    }
+}

@@ -1,0 +1,233 @@
+//! CodeableConcept to CD: which coding leads, which become translations, what goes in text (extract §3).
+
+use super::account::Fault;
+use super::draft::Draft;
+use super::json::Json;
+use super::xml::Xml;
+
+/// SNOMED CT.
+pub(super) const SNOMED: &str = "2.16.840.1.113883.2.1.3.2.4.15";
+/// Read version 2.
+pub(super) const READ: &str = "2.16.840.1.113883.2.1.6.2";
+
+const SYSTEMS: [(&str, &str); 6] = [
+    ("http://snomed.info/sct", SNOMED),
+    ("http://read.info/readv2", READ),
+    ("http://read.info/ctv3", "2.16.840.1.113883.2.1.3.2.4.14"),
+    ("https://fhir.hl7.org.uk/Id/egton-codes", "2.16.840.1.113883.2.1.6.3"),
+    ("https://fhir.hl7.org.uk/Id/emis-drug-codes", "2.16.840.1.113883.2.1.6.9"),
+    ("http://hl7.org/fhir/v2/0078", "2.16.840.1.113883.2.1.6.5"),
+];
+
+/// Systems that only say that nothing is known.
+const NULLS: [&str; 2] =
+    ["http://hl7.org/fhir/v3/NullFlavor", "http://terminology.hl7.org/CodeSystem/v3-NullFlavor"];
+
+/// Which identifier of a SNOMED coding goes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lead {
+    /// The description id where there is one.
+    Description,
+    /// Always the concept id: drugs and blood pressure.
+    Concept,
+}
+
+/// The OID of a coding system.
+pub(super) fn oid(system: &str) -> Option<&str> {
+    if let Some((_, oid)) = SYSTEMS.iter().find(|(url, _)| *url == system) {
+        return Some(oid);
+    }
+    system.strip_prefix("urn:oid:").filter(|oid| is_oid(oid))
+}
+
+/// Digits in groups parted by dots.
+pub(super) fn is_oid(text: &str) -> bool {
+    !text.is_empty()
+        && text.split('.').all(|group| !group.is_empty() && group.bytes().all(|b| b.is_ascii_digit()))
+}
+
+/// The readable words of a concept: its text, else the words of its first coding that has some.
+pub(super) fn words(concept: &Json) -> Option<String> {
+    let shown = |coding: &Json| {
+        let (_, description) = described(coding);
+        coding.word("display").or(description).or(coding.word("code")).map(str::to_owned)
+    };
+    let known = |coding: &&Json| !coding.word("system").is_some_and(|s| NULLS.contains(&s));
+    concept
+        .word("text")
+        .map(str::to_owned)
+        .or_else(|| concept.list("coding").iter().filter(known).find_map(shown))
+}
+
+/// Whether one of the codings has that code.
+pub(super) fn has(concept: &Json, code: &str) -> bool {
+    concept.list("coding").iter().any(|c| c.word("code") == Some(code))
+}
+
+/// The SNOMED concept ids and description ids of a concept.
+pub(super) fn snomed_ids(concept: &Json) -> impl Iterator<Item = &str> {
+    let snomed = |c: &&Json| c.word("system").and_then(oid) == Some(SNOMED);
+    concept
+        .list("coding")
+        .iter()
+        .filter(snomed)
+        .flat_map(|c| [c.word("code"), described(c).0].into_iter().flatten())
+}
+
+/// Description id and words of a SNOMED coding.
+fn described(coding: &Json) -> (Option<&str>, Option<&str>) {
+    let extension = coding.extension("coding-sctdescid");
+    let part = |name| extension.list("extension").iter().find(|e| e.word("url") == Some(name));
+    let words = |name| part(name).and_then(|e| e.choice("value")).and_then(|(_, v)| v.text());
+    (words("descriptionId"), words("descriptionDisplay"))
+}
+
+/// One code as the wire has it.
+struct Coded<'a> {
+    code: &'a str,
+    system: &'a str,
+    display: Option<&'a str>,
+}
+
+impl Coded<'_> {
+    fn attributes(&self) -> Vec<(&str, &str)> {
+        let mut attributes = vec![("code", self.code), ("codeSystem", self.system)];
+        attributes.extend(self.display.map(|d| ("displayName", d)));
+        attributes
+    }
+}
+
+/// Writes a concept as the element of that name. What it cannot carry goes to the draft.
+pub(super) fn write(x: &mut Xml, name: &str, concept: &Json, lead: Lead, draft: &mut Draft) {
+    let sorted = Sorted::of(concept, lead, draft);
+    let main = sorted.main.as_ref().map_or_else(|| vec![("nullFlavor", "UNK")], Coded::attributes);
+    let original = match &sorted.main {
+        Some(main) => original_of(concept, main.display),
+        None => words(concept).or_else(|| {
+            draft.fault(Fault::NoCode);
+            Some("Unknown".to_owned())
+        }),
+    };
+    if original.is_none() && sorted.translations.is_empty() {
+        return x.empty(name, &main);
+    }
+    x.with(name, &main, |x| {
+        if let Some(original) = &original {
+            x.leaf("originalText", &[], original);
+        }
+        for translation in &sorted.translations {
+            x.empty("translation", &translation.attributes());
+        }
+    });
+}
+
+/// Words beside a code: the text, else what the user picked when it reads differently.
+fn original_of(concept: &Json, shown: Option<&str>) -> Option<String> {
+    let picked = |c: &&Json| c.word("userSelected") == Some("true");
+    let chosen =
+        || concept.list("coding").iter().find(picked).and_then(|c| described(c).1.or(c.word("display")));
+    concept.word("text").or_else(|| chosen().filter(|words| shown != Some(*words))).map(str::to_owned)
+}
+
+/// The codings of a concept in their places.
+struct Sorted<'a> {
+    main: Option<Coded<'a>>,
+    translations: Vec<Coded<'a>>,
+}
+
+impl<'a> Sorted<'a> {
+    fn of(concept: &'a Json, lead: Lead, draft: &mut Draft) -> Self {
+        let mut sorted = Self { main: None, translations: Vec::new() };
+        for coding in concept.list("coding") {
+            let (system, code) = (coding.word("system"), coding.word("code"));
+            if system.is_some_and(|s| NULLS.contains(&s)) {
+                continue;
+            }
+            match (system.and_then(oid), code.filter(|c| !c.contains(char::is_whitespace))) {
+                (Some(SNOMED), Some(code)) => sorted.snomed(coding, code, lead),
+                (Some(system), Some(code)) => {
+                    sorted.translations.push(Coded { code, system, display: coding.word("display") });
+                }
+                (_, None) if code.is_none() => {}
+                (_, _) => {
+                    draft.fault(Fault::UnmappableCode);
+                    let quoted =
+                        [coding.word("display"), code].into_iter().flatten().collect::<Vec<_>>().join(" ");
+                    draft.say("Code", Some(&quoted));
+                }
+            }
+        }
+        sorted
+    }
+
+    fn snomed(&mut self, coding: &'a Json, concept: &'a str, lead: Lead) {
+        let (description, words) = described(coding);
+        let code = match lead {
+            Lead::Description => description.filter(|d| !d.contains(char::is_whitespace)).unwrap_or(concept),
+            Lead::Concept => concept,
+        };
+        let coded = Coded { code, system: SNOMED, display: words.or(coding.word("display")) };
+        if self.main.is_none() {
+            self.main = Some(coded);
+        } else {
+            self.translations.push(coded);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(concept: &str, lead: Lead) -> (String, Draft) {
+        let concept = Json::parse(concept.as_bytes(), 16).unwrap();
+        let (mut x, mut draft) = (Xml::new(), Draft::default());
+        write(&mut x, "code", &concept, lead, &mut draft);
+        (x.into_text(), draft)
+    }
+
+    const BOTH: &str = r#"{"coding": [
+      {"system": "http://read.info/readv2", "code": "G30..14", "display": "Heart attack", "userSelected": true},
+      {"system": "http://snomed.info/sct", "code": "22298006", "display": "Myocardial infarction",
+       "extension": [{"url": "x/Extension-coding-sctdescid", "extension": [
+         {"url": "descriptionId", "valueId": "37443015"}, {"url": "descriptionDisplay", "valueString": "Heart attack"}]}]}]}"#;
+
+    #[test]
+    fn the_description_leads_and_legacy_codes_stay() {
+        let (xml, _) = written(BOTH, Lead::Description);
+        assert!(xml.contains(
+            r#"code="37443015" codeSystem="2.16.840.1.113883.2.1.3.2.4.15" displayName="Heart attack""#
+        ));
+        assert!(
+            xml.contains(r#"<translation code="G30..14" codeSystem="2.16.840.1.113883.2.1.6.2""#),
+            "D5: {xml}"
+        );
+        let (xml, _) = written(BOTH, Lead::Concept);
+        assert!(xml.contains(r#"code="22298006""#), "drugs and blood pressure take the concept id");
+    }
+
+    #[test]
+    fn without_snomed_the_legacy_codes_are_translations_of_an_unknown_code() {
+        let (xml, _) = written(
+            r#"{"coding": [{"system": "http://read.info/ctv3", "code": "XE0", "display": "A"}]}"#,
+            Lead::Description,
+        );
+        assert!(
+            xml.starts_with(
+                r#"<code nullFlavor="UNK"><originalText>A</originalText><translation code="XE0""#
+            )
+        );
+    }
+
+    #[test]
+    fn what_has_no_oid_goes_to_text_and_is_listed() {
+        let (xml, draft) = written(
+            r#"{"coding": [{"system": "urn:other", "code": "1 2", "display": "Odd"}]}"#,
+            Lead::Description,
+        );
+        assert_eq!(xml, r#"<code nullFlavor="UNK"><originalText>Odd</originalText></code>"#);
+        assert_eq!(draft.text(), "Code: Odd 1 2");
+        assert_eq!(draft.faults(), [Fault::UnmappableCode]);
+        assert_eq!(written("{}", Lead::Description).1.faults(), [Fault::NoCode]);
+    }
+}

@@ -1,0 +1,357 @@
+//! Compositions: consultations with their topics and categories, and one for each entry outside a consultation
+//! (extract §7).
+
+use super::Interaction;
+use super::account::Fault;
+use super::codes::{self, Lead};
+use super::dates::{self, Span};
+use super::draft::Draft;
+use super::ids::upper;
+use super::json::Json;
+use super::placement::{Category, Consultation, Topic};
+use super::work::{COMPONENT, Kind, Statement, Work, agent_ref, complete, fixed, id, label, narrative};
+use super::xml::Xml;
+use crate::model::derived_uuid;
+
+/// Composition names seen in extracts of live systems; another name travels in words, as "Other report".
+const NAMES: [(&str, &str); 7] = [
+    ("24591000000103", "Other report"),
+    ("24631000000103", "Residential Home Visit Note"),
+    ("24661000000108", "Hospital Inpatient Report"),
+    ("25651000000106", "Home Visit Note"),
+    ("25671000000102", "Surgery Consultation Note"),
+    ("25761000000104", "Night Visit Note"),
+    ("37351000000107", "Administration Note"),
+];
+
+const COMPOSITION: [(&str, &str); 2] = [("classCode", "COMPOSITION"), ("moodCode", "EVN")];
+
+/// What a consultation says of itself.
+struct Facts {
+    own: String,
+    effective: Span,
+    available: Option<String>,
+    written: Option<String>,
+    labelled: bool,
+}
+
+/// Writes a consultation around its statements, which are taken out of `statement_of`.
+pub(super) fn consultation(
+    work: &mut Work<'_>,
+    consultation: &Consultation,
+    statement_of: &mut dyn FnMut(usize) -> Vec<Statement>,
+) -> (String, Span) {
+    let at = consultation.encounter;
+    let encounter = work.json(at);
+    let mut draft = Draft::default();
+    let (start, end) = draft.period("Period", encounter.at("period"));
+    let listed = consultation.list.and_then(|l| draft.date("Recorded", work.json(l).at("date")));
+    let effective = match (&start, &end) {
+        (Some(start), None) => Span::At(start.clone()),
+        (_, _) => Span::between(start.clone(), end.clone()),
+    };
+    let facts = Facts {
+        own: work.own(at),
+        effective: effective.clone(),
+        available: start.clone().or_else(|| listed.clone()),
+        written: listed.or(start),
+        labelled: work.labelled[at] && work.parameters.interaction == Interaction::Uk07,
+    };
+    let recorder = participant_of(work, at, "REC", &mut draft);
+    let performer = participant_of(work, at, "PPRF", &mut draft).or_else(|| recorder.clone());
+    let place = place(work, at, &mut draft);
+    let mut content = Xml::new();
+    for topic in &consultation.topics {
+        write_topic(work, &facts, topic, statement_of, &mut content, &mut draft);
+    }
+    let (note, empty) = (work.part(at, "narrative/0"), work.part(at, "empty"));
+    let code = encounter.list("type").first().cloned().unwrap_or_default();
+    let mut x = Xml::new();
+    x.with("component", &[("typeCode", "COMP")], |x| {
+        x.with("ehrComposition", &COMPOSITION, |x| {
+            id(x, &facts.own);
+            name(x, &code, &mut draft);
+            complete(x);
+            facts.effective.write(x, "UNK");
+            dates::write(x, "availabilityTime", facts.available.as_deref());
+            label(x, facts.labelled);
+            author(x, facts.written.as_deref(), recorder.as_deref());
+            location(x, place.as_deref());
+            performer_of(x, performer.as_deref());
+            body(x, &facts, content, &draft, (&note, &empty));
+        });
+    });
+    settle(work, consultation, &facts.own, x.replaced(), draft);
+    (x.into_text(), effective)
+}
+
+fn settle(work: &mut Work<'_>, consultation: &Consultation, own: &str, replaced: bool, mut draft: Draft) {
+    if replaced {
+        draft.fault(Fault::CharactersReplaced);
+    }
+    work.settle(consultation.encounter, own, &draft);
+}
+
+/// The content; what the Encounter says besides goes to a narrative, and a consultation without content says so.
+fn body(x: &mut Xml, facts: &Facts, content: Xml, draft: &Draft, (note, empty): (&str, &str)) {
+    let content = content.into_text();
+    if content.is_empty() && draft.is_silent() {
+        x.with("component", &[("typeCode", "COMP")], |x| {
+            x.with("EhrEmpty", &super::work::OBSERVATION, |x| id(x, empty));
+        });
+    }
+    x.append(&content);
+    if !draft.is_silent() {
+        x.with("component", &[("typeCode", "COMP")], |x| {
+            narrative(x, note, &draft.text(), facts.available.as_deref(), facts.labelled);
+        });
+    }
+}
+
+/// The name of the consultation. A code outside the vocabulary of composition names stays in words.
+fn name(x: &mut Xml, concept: &Json, draft: &mut Draft) {
+    let listed = |c: &&Json| c.word("system").and_then(codes::oid) == Some(codes::SNOMED);
+    let coding = concept.list("coding").iter().find(listed);
+    let known =
+        coding.and_then(|c| c.word("code")).and_then(|code| NAMES.iter().find(|(known, _)| *known == code));
+    let words = codes::words(concept);
+    match (known, words) {
+        (Some((code, display)), words) => fixed(x, code, display, words.as_deref()),
+        (None, Some(words)) => fixed(x, "24591000000103", "Other report", Some(&words)),
+        (None, None) => {
+            draft.fault(Fault::NoCode);
+            fixed(x, "24591000000103", "Other report", Some("Consultation"));
+        }
+    }
+}
+
+fn participant_of(work: &mut Work<'_>, at: usize, role: &str, draft: &mut Draft) -> Option<String> {
+    let participants = work.json(at).list("participant").iter();
+    let mut of_role = participants.filter(|p| p.list("type").iter().any(|t| codes::has(t, role)));
+    of_role.next().and_then(|p| work.agent(at, p.at("individual"), draft))
+}
+
+/// The first location's name; others go to text.
+fn place(work: &Work<'_>, at: usize, draft: &mut Draft) -> Option<String> {
+    let named = |l: &Json| work.referred(at, l.at("location"));
+    let mut names = work.json(at).list("location").iter().filter_map(named);
+    let first = names.next();
+    names.for_each(|more| draft.say("Location", Some(&more)));
+    first
+}
+
+fn author(x: &mut Xml, time: Option<&str>, agent: Option<&str>) {
+    x.with("author", &[("typeCode", "AUT"), ("contextControlCode", "OP")], |x| {
+        dates::write(x, "time", time);
+        agent_ref(x, agent);
+    });
+}
+
+fn location(x: &mut Xml, name: Option<&str>) {
+    let Some(name) = name else { return };
+    x.with("location", &[("typeCode", "LOC")], |x| {
+        x.with("locatedEntity", &[("classCode", "LOCE")], |x| {
+            fixed(x, "394730007", "Healthcare related organisation", None);
+            x.with("locatedPlace", &[("classCode", "PLC"), ("determinerCode", "INSTANCE")], |x| {
+                x.leaf("name", &[], name);
+            });
+        });
+    });
+}
+
+fn performer_of(x: &mut Xml, agent: Option<&str>) {
+    if agent.is_some() {
+        x.with("Participant2", &[("typeCode", "PRF"), ("contextControlCode", "OP")], |x| agent_ref(x, agent));
+    }
+}
+
+/// Writes a topic with its categories; one without content leaves its title to the consultation's narrative.
+fn write_topic(
+    work: &mut Work<'_>,
+    facts: &Facts,
+    topic: &Topic,
+    statement_of: &mut dyn FnMut(usize) -> Vec<Statement>,
+    x: &mut Xml,
+    draft: &mut Draft,
+) {
+    let own = topic_id(work, facts, topic.list, "topic");
+    let mut inner = Xml::new();
+    for category in &topic.categories {
+        write_category(work, facts, category, statement_of, &mut inner, draft);
+    }
+    let inner = inner.into_text();
+    let title = topic.list.and_then(|l| work.json(l).word("title"));
+    if let Some(list) = topic.list {
+        work.merge(list, if inner.is_empty() { &facts.own } else { &own });
+    }
+    if inner.is_empty() {
+        return draft.say("Topic", title);
+    }
+    let header = topic.list.and_then(|list| {
+        let header = work.json(list).extension("RelatedProblemHeader");
+        let target = header.list("extension").iter().find(|e| e.word("url") == Some("target"));
+        work.record.resolve(list, target?.at("valueReference"))
+    });
+    let concept = header.map(|h| work.json(h).at("code"));
+    x.with("component", &[("typeCode", "COMP")], |x| {
+        compound(
+            x,
+            work,
+            facts,
+            "TOPIC",
+            &own,
+            topic.list,
+            |x| {
+                topic_code(x, concept, title);
+            },
+            &inner,
+        );
+    });
+}
+
+/// The problem that a topic is about.
+fn topic_code(x: &mut Xml, concept: Option<&Json>, title: Option<&str>) {
+    let coding = concept.and_then(|c| {
+        c.list("coding").iter().find(|c| c.word("system").and_then(codes::oid) == Some(codes::SNOMED))
+    });
+    let Some(coding) = coding else {
+        return fixed(x, "394776006", "Unspecified problem", title);
+    };
+    let mut members = vec![("coding".to_owned(), Json::Array(vec![coding.clone()]))];
+    members.extend(title.map(|t| ("text".to_owned(), Json::Text(t.to_owned()))));
+    codes::write(x, "code", &Json::Object(members), Lead::Description, &mut Draft::default());
+}
+
+fn write_category(
+    work: &mut Work<'_>,
+    facts: &Facts,
+    category: &Category,
+    statement_of: &mut dyn FnMut(usize) -> Vec<Statement>,
+    x: &mut Xml,
+    draft: &mut Draft,
+) {
+    let own = topic_id(work, facts, category.list, "category");
+    let mut inner = Xml::new();
+    for statement in category.items.iter().flat_map(|item| statement_of(*item)) {
+        inner.with("component", &COMPONENT, |x| x.append(&statement.xml));
+    }
+    let inner = inner.into_text();
+    let title = category.list.and_then(|l| work.json(l).word("title"));
+    if let Some(list) = category.list {
+        work.merge(list, if inner.is_empty() { &facts.own } else { &own });
+    }
+    if inner.is_empty() {
+        return draft.say("Category", title);
+    }
+    x.with("component", &COMPONENT, |x| {
+        compound(
+            x,
+            work,
+            facts,
+            "CATEGORY",
+            &own,
+            category.list,
+            |x| {
+                fixed(x, "394841004", "Other category", title);
+            },
+            &inner,
+        );
+    });
+}
+
+/// The List's own UUID; a synthetic level has its own (D8).
+fn topic_id(work: &mut Work<'_>, facts: &Facts, list: Option<usize>, role: &str) -> String {
+    match list {
+        Some(list) => work.ids.claim(&work.record.entry(list).key, &work.record.entry(list).id),
+        None => work.ids.part(&facts.own, role),
+    }
+}
+
+#[expect(clippy::too_many_arguments, reason = "the parts of one element, each written once")]
+fn compound(
+    x: &mut Xml,
+    work: &Work<'_>,
+    facts: &Facts,
+    class: &str,
+    own: &str,
+    list: Option<usize>,
+    code: impl FnOnce(&mut Xml),
+    inner: &str,
+) {
+    let dated = list.and_then(|l| dates::wire(work.json(l).word("date")?));
+    let labelled = list.is_some_and(|l| work.labelled[l]) && work.parameters.interaction == Interaction::Uk07;
+    x.with("CompoundStatement", &[("classCode", class), ("moodCode", "EVN")], |x| {
+        id(x, own);
+        code(x);
+        complete(x);
+        facts.effective.write(x, "UNK");
+        dates::write(x, "availabilityTime", dated.as_deref().or(facts.available.as_deref()));
+        label(x, labelled || facts.labelled);
+        x.append(inner);
+    });
+}
+
+/// Writes the composition around one resource's statements outside consultations.
+pub(super) fn alone(work: &Work<'_>, key: &str, statements: &[Statement]) -> String {
+    let mut x = Xml::new();
+    let Some(first) = statements.last() else { return String::new() };
+    let own = upper(derived_uuid(&[
+        "composition",
+        work.parameters.from_ods.as_str(),
+        key,
+        &work.parameters.extract_id,
+    ]));
+    let (code, display) = match first.kind {
+        Kind::Medication => ("196391000000103", "Non-consultation medication data"),
+        Kind::Entry => ("196401000000100", "Non-consultation data"),
+        Kind::Communication => ("109341000000100", "GP to GP communication transaction"),
+    };
+    let effective = match &first.effective {
+        Span::Unknown => Span::at(first.time.clone()),
+        known => known.clone(),
+    };
+    x.with("component", &[("typeCode", "COMP")], |x| {
+        x.with("ehrComposition", &COMPOSITION, |x| {
+            id(x, &own);
+            fixed(x, code, display, None);
+            complete(x);
+            effective.write(x, "UNK");
+            dates::write(x, "availabilityTime", first.time.as_deref());
+            label(x, first.labelled && work.parameters.interaction == Interaction::Uk07);
+            author(x, first.time.as_deref(), first.author.as_deref());
+            performer_of(x, first.performer.as_deref());
+            for statement in statements {
+                x.with("component", &[("typeCode", "COMP")], |x| x.append(&statement.xml));
+            }
+        });
+    });
+    x.into_text()
+}
+
+/// What an extract without clinical content holds: one registration (extract §2.1).
+pub(super) fn registration(work: &mut Work<'_>) -> String {
+    let now = work.parameters.now.to_hl7_london();
+    let (own, statement) =
+        (work.ids.part("registration", "composition"), work.ids.part("registration", "statement"));
+    let mut x = Xml::new();
+    x.with("component", &[("typeCode", "COMP")], |x| {
+        x.with("ehrComposition", &COMPOSITION, |x| {
+            id(x, &own);
+            fixed(x, "109341000000100", "GP to GP communication transaction", None);
+            complete(x);
+            Span::At(now.clone()).write(x, "UNK");
+            dates::write(x, "availabilityTime", Some(&now));
+            author(x, Some(&now), None);
+            x.with("component", &[("typeCode", "COMP")], |x| {
+                x.with("RegistrationStatement", &super::work::OBSERVATION, |x| {
+                    id(x, &statement);
+                    x.with("code", &[("nullFlavor", "UNK")], |x| x.leaf("originalText", &[], "Registration"));
+                    complete(x);
+                    Span::Unknown.write(x, "UNK");
+                    dates::write(x, "availabilityTime", Some(&now));
+                });
+            });
+        });
+    });
+    x.into_text()
+}

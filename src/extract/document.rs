@@ -1,0 +1,297 @@
+//! DocumentReference: a NarrativeStatement that points at a file beside the extract, or at a placeholder that says why
+//! the file is not there (extract §8.8).
+//!
+//! It never reads a document: whether there is one is told by [`super::Documents`].
+
+use base64::Engine as _;
+
+use super::account::{Fault, Unsent};
+use super::codes::{self, Lead};
+use super::dates::{self, Span};
+use super::draft::Draft;
+use super::json::Json;
+use super::work::{Kind, OBSERVATION, Statement, Target, Work, complete, fixed, id, label, participant};
+use super::xml::Xml;
+use super::{AbsentReason, Attachment, Content, Document};
+
+/// Content types that a receiving system takes (attachment types, NPFIT-FNT-TO-TIN-0289), with the usual suffix.
+const SUFFIXES: [(&str, &str); 16] = [
+    ("application/msword", ".doc"),
+    ("application/pdf", ".pdf"),
+    ("application/rtf", ".rtf"),
+    ("application/vnd.openxmlformats-officedocument.wordprocessingml.document", ".docx"),
+    ("application/xml", ".xml"),
+    ("audio/basic", ".au"),
+    ("audio/mpeg", ".mp3"),
+    ("audio/x-wav", ".wav"),
+    ("image/bmp", ".bmp"),
+    ("image/gif", ".gif"),
+    ("image/jpeg", ".jpg"),
+    ("image/png", ".png"),
+    ("image/tiff", ".tiff"),
+    ("text/html", ".html"),
+    ("text/plain", ".txt"),
+    ("text/rtf", ".rtf"),
+];
+
+/// Writes the statement of a document.
+pub(super) fn statement(work: &mut Work<'_>, at: usize) -> Option<Statement> {
+    let resource = work.json(at);
+    if resource.word("status") == Some("entered-in-error") {
+        work.leave(at, Unsent::EnteredInError);
+        return None;
+    }
+    let own = work.own(at);
+    let mut draft = Draft::default();
+    let created = draft.date("Created", resource.at("created"));
+    let indexed = draft.date("Indexed", resource.at("indexed"));
+    let available = created.or(indexed);
+    text(work, at, &mut draft);
+    let author = resource.list("author").first().unwrap_or(&Json::Null);
+    let organisation = work.record.resolve(at, author).is_some_and(|a| work.entry(a).kind == "Organization");
+    let agent = if organisation { None } else { work.agent(at, author, &mut draft) };
+    let files: Vec<File> =
+        contents(resource).iter().enumerate().map(|(n, c)| file(work, at, n, c, &mut draft)).collect();
+    let labelled = work.labelled[at] && work.parameters.interaction == super::Interaction::Uk07;
+    let mut x = Xml::new();
+    x.with("NarrativeStatement", &OBSERVATION, |x| {
+        id(x, &own);
+        let text = draft.text();
+        x.leaf("text", &[], if text.is_empty() { "Document" } else { &text });
+        complete(x);
+        dates::write(x, "availabilityTime", available.as_deref());
+        label(x, labelled);
+        participant(x, "PRF", agent.as_deref());
+        for file in &files {
+            file.write(x, resource, labelled);
+        }
+    });
+    if x.replaced() {
+        draft.fault(Fault::CharactersReplaced);
+    }
+    work.attachments.extend(files.into_iter().map(|f| f.attachment));
+    work.targets.insert(at, Target { id: own.clone(), class: "OBS", mood: "EVN" });
+    work.settle(at, &own, &draft);
+    Some(Statement {
+        xml: x.into_text(),
+        kind: Kind::Entry,
+        effective: Span::at(available.clone()),
+        time: available,
+        author: agent.clone(),
+        performer: agent,
+        labelled: work.labelled[at],
+    })
+}
+
+/// The contents of a document; one without any still has a placeholder.
+fn contents(resource: &Json) -> &[Json] {
+    match resource.list("content") {
+        [] => &[Json::Null],
+        contents => contents,
+    }
+}
+
+fn text(work: &Work<'_>, at: usize, draft: &mut Draft) {
+    let resource = work.json(at);
+    draft.concept("Type", resource.at("type"));
+    let organisation = |reference: &Json| {
+        let found = work.record.resolve(at, reference)?;
+        work.entry(found)
+            .json
+            .word("name")
+            .filter(|_| work.entry(found).kind == "Organization")
+            .map(str::to_owned)
+    };
+    for author in resource.list("author") {
+        draft.say("Author Org", organisation(author).as_deref());
+    }
+    draft.say("Custodian Org", organisation(resource.at("custodian")).as_deref());
+    draft.say("Description", resource.word("description"));
+    draft.concept("Setting", resource.at("context").at("practiceSetting"));
+    match resource.word("status") {
+        Some("current") | None => {}
+        Some(status) => draft.say("Status", Some(status)),
+    }
+}
+
+/// One external document and the file it means.
+struct File {
+    attachment: Attachment,
+}
+
+impl File {
+    fn write(&self, x: &mut Xml, resource: &Json, labelled: bool) {
+        let file = &self.attachment;
+        x.with("reference", &[("typeCode", "REFR")], |x| {
+            x.with("referredToExternalDocument", &[("classCode", "DOC"), ("moodCode", "EVN")], |x| {
+                id(x, &file.document_id);
+                let words = codes::words(resource.at("type"));
+                if words.is_some() && !resource.at("type").list("coding").is_empty() {
+                    coded(x, resource.at("type"), words.as_deref());
+                } else {
+                    fixed(x, "37251000000104", "Other digital signal", words.as_deref());
+                }
+                x.with("text", &[("mediaType", &file.content_type)], |x| {
+                    let place = format!("file://localhost/{}", percent(&file.file_name));
+                    x.empty("reference", &[("value", &place)]);
+                });
+                label(x, labelled);
+            });
+        });
+    }
+}
+
+/// The fixed code, with the document's own codes as translations.
+fn coded(x: &mut Xml, concept: &Json, words: Option<&str>) {
+    let fixed =
+        [("code", "37251000000104"), ("codeSystem", codes::SNOMED), ("displayName", "Other digital signal")];
+    x.with("code", &fixed, |x| {
+        x.leaf("originalText", &[], words.unwrap_or("Document"));
+        let mut unlisted = Draft::default();
+        let mut inner = Xml::new();
+        codes::write(&mut inner, "translation", concept, Lead::Concept, &mut unlisted);
+        let inner = inner.into_text();
+        if !inner.contains("nullFlavor") {
+            x.append(&inner);
+        }
+    });
+}
+
+/// The file of one content: the source's, what is inline, or a placeholder.
+fn file(work: &mut Work<'_>, at: usize, n: usize, content: &Json, draft: &mut Draft) -> File {
+    let attachment = content.at("attachment");
+    let document_id = if n == 0 { work.own(at) } else { work.part(at, &format!("document/{n}")) };
+    let stated = attachment.word("contentType").unwrap_or_default();
+    let url = attachment.word("url");
+    let inline = attachment.word("data").and_then(|data| {
+        let packed: String = data.chars().filter(|c| !c.is_ascii_whitespace()).collect();
+        base64::engine::general_purpose::STANDARD.decode(packed).ok()
+    });
+    let found = match (&inline, url) {
+        (Some(bytes), _) => Document::Present {
+            length: u64::try_from(bytes.len()).unwrap_or(u64::MAX),
+            content_type: stated.to_owned(),
+        },
+        (None, Some(url)) => work.documents.find(url),
+        (None, None) => Document::Absent(AbsentReason::NotFound),
+    };
+    match found {
+        Document::Present { content_type, .. } => {
+            let content_type = mime(&content_type).or_else(|| mime(stated));
+            if content_type.is_none() {
+                draft.say("Content type", Some(stated));
+            }
+            let content_type = content_type.unwrap_or("application/octet-stream").to_owned();
+            let suffix = suffix(attachment.word("title").or(url), &content_type);
+            let content = match (inline, url) {
+                (Some(bytes), _) => Content::Inline(bytes),
+                (None, url) => Content::Source(url.unwrap_or_default().to_owned()),
+            };
+            let file_name = format!("{document_id}{suffix}");
+            File { attachment: Attachment { document_id, file_name, content_type, content } }
+        }
+        Document::Absent(reason) => {
+            draft.fault(Fault::AttachmentAbsent);
+            draft.say("Absent Attachment", Some(reason.words()));
+            let suffix = suffix(attachment.word("title").or(url), stated);
+            let original = attachment
+                .word("title")
+                .filter(|t| safe(t))
+                .map_or_else(|| format!("{document_id}{suffix}"), str::to_owned);
+            let text = placeholder(work, &original, reason);
+            let file_name = format!("AbsentAttachment{document_id}.txt");
+            let content = Content::Placeholder(text.into_bytes());
+            File {
+                attachment: Attachment {
+                    document_id,
+                    file_name,
+                    content_type: "text/plain".to_owned(),
+                    content,
+                },
+            }
+        }
+    }
+}
+
+/// The four lines of a placeholder (NPFIT-PC-BLD-0099).
+fn placeholder(work: &Work<'_>, original: &str, reason: AbsentReason) -> String {
+    let sender = &work.parameters.from_ods;
+    let conversation = &work.parameters.conversation;
+    format!(
+        "The following file could not be included with the Electronic Record:\r\n{original}\r\n{sender}:{conversation}\r\nReason:{}:{}\r\n",
+        reason.code(),
+        reason.words()
+    )
+}
+
+/// A well-formed content type without its parameters.
+fn mime(text: &str) -> Option<&str> {
+    let name = text.split(';').next().unwrap_or_default().trim();
+    let token =
+        |t: &str| !t.is_empty() && t.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$&^_.+-".contains(&b));
+    let (kind, subtype) = name.split_once('/')?;
+    (token(kind) && token(subtype) && name.len() <= 127).then_some(name)
+}
+
+/// The suffix of the original name when it is a plain one, else that of the content type.
+fn suffix(name: Option<&str>, content_type: &str) -> String {
+    let last =
+        name.and_then(|n| n.rsplit('/').next()).and_then(|n| n.rsplit_once('.')).map(|(_, suffix)| suffix);
+    let plain = last.filter(|s| (1..=5).contains(&s.len()) && s.bytes().all(|b| b.is_ascii_alphanumeric()));
+    let known =
+        mime(content_type).and_then(|m| SUFFIXES.iter().find(|(name, _)| *name == m.to_ascii_lowercase()));
+    match (known, plain) {
+        (Some((_, suffix)), _) => (*suffix).to_owned(),
+        (None, Some(plain)) => format!(".{}", plain.to_ascii_lowercase()),
+        (None, None) => String::new(),
+    }
+}
+
+/// Whether a title can stand as a file name in text.
+fn safe(title: &str) -> bool {
+    title.len() <= 120
+        && title.chars().all(|c| c.is_alphanumeric() || " ._-()".contains(c))
+        && title.contains('.')
+}
+
+/// Percent-encodes what a file URL cannot hold.
+fn percent(name: &str) -> String {
+    let mut encoded = String::new();
+    for byte in name.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::extract::trial::{extract, state};
+
+    #[test]
+    fn an_absent_document_is_replaced_and_says_why() {
+        let (xml, account) = extract(
+            r#"{"resourceType": "DocumentReference", "id": "8747DFC5-11B7-4A77-B2F3-7720CC58C2FC", "created": "2020-12-16",
+            "type": {"text": "Letter"}, "content": [{"attachment": {"contentType": "application/pdf", "url": "u"}}]}"#,
+        );
+        assert!(
+            xml.contains("file://localhost/AbsentAttachment8747DFC5-11B7-4A77-B2F3-7720CC58C2FC.txt"),
+            "{xml}"
+        );
+        assert!(xml.contains("File not found"), "the true reason, not 06 (D10): {xml}");
+        assert_eq!(state(&account, "DocumentReference"), "degraded");
+    }
+
+    #[test]
+    fn inline_content_is_present() {
+        let (xml, account) = extract(
+            r#"{"resourceType": "DocumentReference", "id": "8747DFC5-11B7-4A77-B2F3-7720CC58C2FC", "created": "2020-12-16",
+            "type": {"text": "Letter"}, "content": [{"attachment": {"contentType": "text/plain", "data": "aGVsbG8="}}]}"#,
+        );
+        assert!(xml.contains("file://localhost/8747DFC5-11B7-4A77-B2F3-7720CC58C2FC.txt"), "{xml}");
+        assert_eq!(state(&account, "DocumentReference"), "mapped");
+    }
+}

@@ -1,0 +1,97 @@
+//! What has no element of its own, gathered while one resource is mapped: labelled text, and what was lost.
+//!
+//! Text is the safety net: nothing is dropped because it has no slot (extract §1.5).
+
+use super::account::Fault;
+use super::codes;
+use super::dates;
+use super::json::Json;
+
+/// Text and faults of one resource under mapping.
+#[derive(Debug, Default)]
+pub(super) struct Draft {
+    parts: Vec<String>,
+    faults: Vec<Fault>,
+}
+
+impl Draft {
+    /// Adds words as they are.
+    pub(super) fn add(&mut self, words: Option<&str>) {
+        if let Some(words) = words.map(str::trim).filter(|w| !w.is_empty()) {
+            self.parts.push(words.to_owned());
+        }
+    }
+
+    /// Puts `Label: words` before all other text.
+    pub(super) fn lead(&mut self, label: &str, words: Option<&str>) {
+        let before = self.parts.len();
+        self.say(label, words);
+        if self.parts.len() > before {
+            self.parts.rotate_right(1);
+        }
+    }
+
+    /// Adds `Label: words`.
+    pub(super) fn say(&mut self, label: &str, words: Option<&str>) {
+        if let Some(words) = words.map(str::trim).filter(|w| !w.is_empty()) {
+            self.parts.push(format!("{label}: {words}"));
+        }
+    }
+
+    /// Adds the words of a CodeableConcept under a label.
+    pub(super) fn concept(&mut self, label: &str, concept: &Json) {
+        self.say(label, codes::words(concept).as_deref());
+    }
+
+    /// Adds the texts of `note[]`, with time and author's words where there are any.
+    pub(super) fn notes(&mut self, resource: &Json) {
+        for note in resource.list("note") {
+            self.add(note.word("text"));
+        }
+    }
+
+    /// Marks that something was lost.
+    pub(super) fn fault(&mut self, fault: Fault) {
+        if !self.faults.contains(&fault) {
+            self.faults.push(fault);
+        }
+    }
+
+    /// The wire form of a date; a malformed one is quoted under the label (extract §5).
+    pub(super) fn date(&mut self, label: &str, json: &Json) -> Option<String> {
+        let text = json.text()?;
+        let wire = dates::wire(text);
+        if wire.is_none() {
+            self.fault(Fault::MalformedDate);
+            self.say(label, Some(text));
+        }
+        wire
+    }
+
+    /// A Period's bounds.
+    pub(super) fn period(&mut self, label: &str, period: &Json) -> (Option<String>, Option<String>) {
+        (self.date(label, period.at("start")), self.date(label, period.at("end")))
+    }
+
+    /// The text gathered, joined by blanks.
+    pub(super) fn text(&self) -> String {
+        self.parts.join(" ")
+    }
+
+    /// The text gathered, as a list in one sentence.
+    pub(super) fn listed(&self) -> String {
+        self.parts.join(", ")
+    }
+
+    /// Whether no text was gathered.
+    pub(super) fn is_silent(&self) -> bool {
+        self.parts.is_empty()
+    }
+
+    /// What was lost, in a fixed order.
+    pub(super) fn faults(&self) -> Vec<Fault> {
+        let mut faults = self.faults.clone();
+        faults.sort_unstable();
+        faults
+    }
+}

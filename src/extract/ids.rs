@@ -1,0 +1,81 @@
+//! Ids of statements: the resource's own UUID where it has one, otherwise derived from what it names (extract §11).
+//!
+//! No id is given out twice, so ids are unique in the message by construction.
+
+use std::collections::HashSet;
+
+use uuid::Uuid;
+
+use crate::model::derived_uuid;
+
+/// Gives out ids.
+#[derive(Debug)]
+pub(super) struct Ids {
+    namespace: String,
+    given: HashSet<String>,
+}
+
+impl Ids {
+    /// Ids derived for this sender.
+    pub(super) fn new(sender: &str) -> Self {
+        Self { namespace: sender.to_owned(), given: HashSet::new() }
+    }
+
+    /// The UUID that the resource id starts with, when nobody has it yet; otherwise a derived one.
+    pub(super) fn claim(&mut self, key: &str, resource_id: &str) -> String {
+        match leading_uuid(resource_id) {
+            Some(own) if self.given.insert(own.clone()) => own,
+            Some(_) | None => self.part(key, "own"),
+        }
+    }
+
+    /// The derived id of a part of a resource.
+    pub(super) fn part(&mut self, key: &str, role: &str) -> String {
+        let mut n = 0u32;
+        loop {
+            let again = if n == 0 { String::new() } else { n.to_string() };
+            let id = upper(derived_uuid(&["extract", &self.namespace, key, role, &again]));
+            if self.given.insert(id.clone()) {
+                return id;
+            }
+            n += 1;
+        }
+    }
+
+    /// Takes an id that is given from outside.
+    pub(super) fn reserve(&mut self, id: &str) {
+        self.given.insert(id.to_owned());
+    }
+}
+
+/// A UUID as the wire wants it.
+pub(super) fn upper(uuid: Uuid) -> String {
+    uuid.hyphenated().to_string().to_ascii_uppercase()
+}
+
+/// Upper-cased, when the text starts with a hyphenated UUID.
+fn leading_uuid(text: &str) -> Option<String> {
+    let head = text.get(..36)?;
+    let hyphens = [8, 13, 18, 23].iter().all(|i| head.as_bytes()[*i] == b'-');
+    (hyphens && Uuid::try_parse(head).is_ok()).then(|| head.to_ascii_uppercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_claimant_keeps_the_uuid() {
+        let mut ids = Ids::new("B86041");
+        let own = ids.claim("Observation/x", "05e9b02e-2991-4ae1-bfcf-444095dfebd8");
+        assert_eq!(own, "05E9B02E-2991-4AE1-BFCF-444095DFEBD8");
+        let other = ids.claim("Condition/x", "05E9B02E-2991-4AE1-BFCF-444095DFEBD8-PROB");
+        assert_ne!(other, own, "ids are unique in the message (extract §11)");
+        assert_eq!(
+            Ids::new("B86041").part("a", "b"),
+            Ids::new("B86041").part("a", "b"),
+            "derived ids repeat"
+        );
+        assert_ne!(ids.part("a", "b"), ids.part("a", "b"), "but not within one message");
+    }
+}

@@ -1,0 +1,255 @@
+//! MedicationRequest: a plan is authorised (and perhaps discontinued), an order is prescribed (extract §8.5).
+//!
+//! Every live order has a statement of its own, in or out of consultations, whether or not its plan has been written.
+
+use super::account::{Fault, Unsent};
+use super::codes::{self, Lead};
+use super::dates::{self, Span};
+use super::draft::Draft;
+use super::json::Json;
+use super::supply;
+use super::work::{Kind, Statement, Target, Work, id, participant};
+use super::xml::Xml;
+
+/// What a medication entry is written as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Therapy {
+    Plan,
+    Order,
+}
+
+/// Whether the entry is written as a plan: intent plan, or another intent with a repeat prescription type.
+pub(super) fn therapy(resource: &Json) -> Therapy {
+    match resource.word("intent") {
+        Some("plan") => Therapy::Plan,
+        Some("order") => Therapy::Order,
+        _ if resource.word("resourceType") == Some("MedicationStatement") => Therapy::Plan,
+        Some(_) | None if prescription_type(resource).is_some_and(|t| t.starts_with("repeat")) => {
+            Therapy::Plan
+        }
+        Some(_) | None => Therapy::Order,
+    }
+}
+
+pub(super) fn prescription_type(resource: &Json) -> Option<&str> {
+    let concept = resource.extension("PrescriptionType").at("valueCodeableConcept");
+    concept.list("coding").iter().find_map(|c| c.word("code")).or(concept.word("text"))
+}
+
+/// Writes the statement of a plan, an order, or a MedicationStatement that has neither.
+pub(super) fn statement(work: &mut Work<'_>, at: usize) -> Option<Statement> {
+    let resource = work.json(at);
+    if resource.word("status") == Some("entered-in-error") {
+        work.leave(at, Unsent::EnteredInError);
+        return None;
+    }
+    match therapy(resource) {
+        Therapy::Order if stopped(resource) => stopped_order(work, at),
+        therapy => Some(write(work, at, therapy)),
+    }
+}
+
+fn stopped(resource: &Json) -> bool {
+    matches!(resource.word("status"), Some("stopped" | "cancelled"))
+}
+
+/// An issue that was withdrawn is no order; its reason is kept.
+fn stopped_order(work: &mut Work<'_>, at: usize) -> Option<Statement> {
+    let resource = work.json(at);
+    let reason = resource.extension("StatusReason");
+    if reason.is_nothing() && resource.list("note").is_empty() {
+        work.leave(at, Unsent::StoppedOrder);
+        return None;
+    }
+    super::narrative::statement(work, at)
+}
+
+/// Facts that both supplies share.
+pub(super) struct Facts {
+    pub(super) own: String,
+    pub(super) outer: String,
+    pub(super) active: bool,
+    pub(super) period: Span,
+    pub(super) available: Option<String>,
+    pub(super) author: Option<String>,
+    pub(super) draft: Draft,
+}
+
+fn facts(work: &mut Work<'_>, at: usize) -> Facts {
+    let resource = work.json(at);
+    let mut draft = Draft::default();
+    let period = resource.at("dispenseRequest").at("validityPeriod");
+    let (start, end) = draft.period("Validity", period);
+    let authored = draft.date("Authored", resource.at("authoredOn"));
+    let (began, ended) = draft.period("Effective", resource.at("effectivePeriod"));
+    let asserted = draft.date("Asserted", resource.at("dateAsserted"));
+    let stated = work.stated.get(&at).map(|s| work.json(*s).at("effectivePeriod"));
+    let stated = stated.and_then(|p| dates::wire(p.word("start")?));
+    let available = start.clone().or(authored).or(began.clone()).or(asserted).or(stated);
+    if resource.word("status").is_none() {
+        draft.fault(Fault::UnknownStatus);
+    }
+    let requester = resource.at("requester");
+    let agent = requester.at("agent");
+    let author = if agent.is_nothing() {
+        let recorder = resource.at("recorder");
+        work.agent(
+            at,
+            if recorder.is_nothing() { resource.at("informationSource") } else { recorder },
+            &mut draft,
+        )
+    } else {
+        let found = work.agents.refer_for(work.record, &mut work.ids, at, agent, requester.at("onBehalfOf"));
+        found.or_else(|| work.agent(at, agent, &mut draft))
+    };
+    let author =
+        author.or_else(|| work.agents.refer(work.record, &mut work.ids, at, resource.at("recorder")));
+    Facts {
+        own: work.own(at),
+        outer: work.part(at, "statement"),
+        active: resource.word("status") == Some("active"),
+        period: Span::between(start.or(began), end.or(ended)),
+        available,
+        author,
+        draft,
+    }
+}
+
+fn write(work: &mut Work<'_>, at: usize, therapy: Therapy) -> Statement {
+    let resource = work.json(at);
+    let mut facts = facts(work, at);
+    let mut inner = Xml::new();
+    match therapy {
+        Therapy::Plan => {
+            supply::authorise(work, at, &mut facts, &mut inner);
+            supply::discontinue(work, at, &facts, &mut inner);
+        }
+        Therapy::Order => supply::prescribe(work, at, &mut facts, &mut inner),
+    }
+    let mood = if therapy == Therapy::Plan { "INT" } else { "ORD" };
+    let mut x = Xml::new();
+    x.with("MedicationStatement", &[("classCode", "SBADM"), ("moodCode", mood)], |x| {
+        id(x, &facts.outer);
+        x.empty("statusCode", &[("code", if facts.active { "ACTIVE" } else { "COMPLETE" })]);
+        if facts.period != Span::Unknown {
+            facts.period.write(x, "UNK");
+        }
+        dates::write(x, "availabilityTime", facts.available.as_deref());
+        work.label(x, at);
+        consumable(x, work, at, &mut facts.draft);
+        x.append(&inner.into_text());
+        x.with("pertinentInformation", &[("typeCode", "PERT")], |x| {
+            x.with("pertinentMedicationDosage", &[("classCode", "SBADM"), ("moodCode", "RMD")], |x| {
+                x.leaf("text", &[], dosage(resource).as_deref().unwrap_or("No information available"));
+            });
+        });
+        participant(x, "AUT", facts.author.as_deref());
+    });
+    finish(work, at, x, mood, facts)
+}
+
+fn finish(work: &mut Work<'_>, at: usize, x: Xml, mood: &'static str, mut facts: Facts) -> Statement {
+    if x.replaced() {
+        facts.draft.fault(Fault::CharactersReplaced);
+    }
+    // Links from problems go to the statement, not to the supply in it (extract §8.4).
+    work.targets.insert(at, Target { id: facts.outer.clone(), class: "SBADM", mood });
+    work.settle(at, &facts.own, &facts.draft);
+    Statement {
+        xml: x.into_text(),
+        kind: Kind::Medication,
+        time: facts.available,
+        effective: facts.period,
+        author: facts.author.clone(),
+        performer: facts.author,
+        labelled: work.labelled[at],
+    }
+}
+
+pub(super) fn dosage(resource: &Json) -> Option<String> {
+    let lists = [resource.list("dosageInstruction"), resource.list("dosage")];
+    let texts: Vec<&str> = lists.into_iter().flatten().filter_map(|d| d.word("text")).collect();
+    (!texts.is_empty()).then(|| texts.join(" "))
+}
+
+fn consumable(x: &mut Xml, work: &Work<'_>, at: usize, draft: &mut Draft) {
+    let resource = work.json(at);
+    let reference = resource.at("medicationReference");
+    let found = work.record.resolve(at, reference);
+    let own;
+    let concept = match found {
+        Some(found) => work.json(found).at("code"),
+        None if resource.at("medicationCodeableConcept").is_nothing() => {
+            draft.fault(Fault::DanglingReference);
+            let words = reference.word("display").unwrap_or("Unknown").to_owned();
+            own = Json::Object(vec![("text".to_owned(), Json::Text(words))]);
+            &own
+        }
+        None => resource.at("medicationCodeableConcept"),
+    };
+    x.with("consumable", &[("typeCode", "CSM")], |x| {
+        x.with("manufacturedProduct", &[("classCode", "MANU")], |x| {
+            x.with("manufacturedMaterial", &[("classCode", "MMAT"), ("determinerCode", "KIND")], |x| {
+                codes::write(x, "code", concept, Lead::Concept, draft);
+            });
+        });
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::extract::trial::{extract, state};
+
+    const PLAN: &str = r#"{"resourceType": "MedicationRequest", "id": "013363F7-2CD6-4EF2-AC12-38916FFCDE3F",
+      "intent": "plan", "status": "stopped", "medicationCodeableConcept": {"text": "Aspirin"},
+      "extension": [{"url": "x/StatusReason-1", "extension": [
+        {"url": "statusReason", "valueCodeableConcept": {"text": "Rash"}},
+        {"url": "statusChangeDate", "valueDateTime": "2011-02-03"}]}]}"#;
+    const ORDER: &str = r#"{"resourceType": "MedicationRequest", "id": "057C290E-A9FE-482D-ABF8-F771DCA7BE46",
+      "intent": "order", "status": "completed", "medicationCodeableConcept": {"text": "Aspirin"},
+      "basedOn": [{"reference": "MedicationRequest/013363F7-2CD6-4EF2-AC12-38916FFCDE3F"}],
+      "dispenseRequest": {"quantity": {"value": 2.50, "unit": "tablet"}}}"#;
+
+    #[test]
+    fn an_order_fulfils_its_plan_and_a_stopped_plan_is_discontinued() {
+        let (xml, account) = extract(&format!("{ORDER},{PLAN}"));
+        let order = &xml[xml.find(r#"moodCode="ORD""#).expect("D1: every order is sent")..];
+        assert!(
+            order.contains(r#"<priorMedicationRef classCode="SBADM" moodCode="INT"><id root="013363F7"#),
+            "{order}"
+        );
+        assert!(xml.contains(r#"<quantity value="2.50" unit="1">"#), "{xml}");
+        assert!(
+            xml.contains("ehrSupplyDiscontinue") && xml.contains(r#"<availabilityTime value="20110203"/>"#)
+        );
+        assert!(xml.contains("No information available"));
+        assert_eq!(state(&account, "MedicationRequest"), "mapped");
+    }
+
+    #[test]
+    fn an_order_without_its_plan_is_kept_and_listed() {
+        let (xml, account) = extract(ORDER);
+        assert!(
+            xml.contains(r#"moodCode="ORD""#) && !xml.contains("inFulfillmentOf typeCode=\"FLFS\"><priorMed")
+        );
+        assert_eq!(
+            state(&account, "MedicationRequest"),
+            "degraded",
+            "D12: a missing basedOn refuses nothing"
+        );
+    }
+
+    #[test]
+    fn a_statement_without_request_becomes_a_plan() {
+        let (xml, account) = extract(
+            r#"{"resourceType": "MedicationStatement", "id": "s", "status": "active", "dosage": [{"text": "daily"}],
+                "medicationReference": {"reference": "Medication/none", "display": "Herbal tea"}}"#,
+        );
+        assert!(
+            xml.contains("ehrSupplyAuthorise")
+                && xml.contains("Herbal tea")
+                && xml.contains("<text>daily</text>")
+        );
+        assert_eq!(state(&account, "MedicationStatement"), "degraded");
+    }
+}

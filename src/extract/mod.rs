@@ -1,0 +1,227 @@
+//! FHIR STU3 GP Connect structured record → EHR extract (`RCMR_IN030000UK06` / `UK07`), pure: the same record and the
+//! same parameters give the same bytes.
+//!
+//! One file per resource kind; codes, dates, quantities, ids, agents, text and the XML writer each in one place. One bad
+//! entry never refuses a record: it degrades to a narrative and is listed in the [`Account`]. This module reads no
+//! document and no clock; whether a document is there is told to it as [`Documents`].
+
+mod account;
+mod agents;
+mod allergy;
+mod codes;
+mod composition;
+mod dates;
+mod document;
+mod draft;
+mod ids;
+mod immunization;
+mod json;
+mod medication;
+mod message;
+mod narrative;
+mod observation;
+mod placement;
+mod pressure;
+mod problem;
+mod quantities;
+mod record;
+mod request;
+mod run;
+mod standing;
+mod supply;
+mod validate;
+mod work;
+mod xml;
+
+#[cfg(test)]
+mod trial;
+
+use std::collections::HashMap;
+
+pub use account::{Account, AccountEntry, Fault, State, Unsent};
+pub use record::{DocumentWanted, Record, RecordFault, RecordLimits};
+pub use validate::Flaw;
+
+use crate::model::{Asid, ConversationId, MessageId, NhsNumber, OdsCode, Timestamp};
+
+/// What an extract is built with, besides the record.
+#[derive(Debug, Clone)]
+pub struct Parameters {
+    /// The message's id; one that is no UUID gives a derived one in the HL7 wrapper, which takes nothing else.
+    pub message_id: MessageId,
+    /// The EhrRequest answered, an upper-case UUID; none for a push.
+    pub request_id: Option<String>,
+    /// Whose record it must be.
+    pub nhs_number: NhsNumber,
+    /// Our organisation.
+    pub from_ods: OdsCode,
+    /// The requester's.
+    pub to_ods: OdsCode,
+    /// Our system.
+    pub from_asid: Asid,
+    /// The requester's.
+    pub to_asid: Asid,
+    /// The conversation, named in placeholders.
+    pub conversation: ConversationId,
+    /// When the message is made.
+    pub now: Timestamp,
+    /// Which message.
+    pub interaction: Interaction,
+    /// Id of the EhrExtract, an upper-case UUID: the patient's chain, reused on re-export.
+    pub extract_id: String,
+}
+
+/// Which message the extract travels in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Interaction {
+    /// Without confidentiality labels.
+    Uk06,
+    /// With confidentiality labels.
+    Uk07,
+}
+
+/// What is known of the documents, by address. An address that is not here is absent: not found.
+#[derive(Debug, Clone, Default)]
+pub struct Documents(HashMap<String, Document>);
+
+impl Documents {
+    /// Nothing known.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Says what is known of the document at that address.
+    pub fn insert(&mut self, url: impl Into<String>, document: Document) {
+        self.0.insert(url.into(), document);
+    }
+
+    fn find(&self, url: &str) -> Document {
+        self.0.get(url).cloned().unwrap_or(Document::Absent(AbsentReason::NotFound))
+    }
+}
+
+/// Whether a document is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Document {
+    /// It is.
+    Present {
+        /// Bytes.
+        length: u64,
+        /// Content type as found.
+        content_type: String,
+    },
+    /// It is not.
+    Absent(AbsentReason),
+}
+
+/// Why a document is not there (NPFIT-PC-BLD-0099).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AbsentReason {
+    /// 01: neither system carries the type.
+    Unsupported,
+    /// 02: the source says that it was deleted.
+    Deleted,
+    /// 03: nothing at the address, or no address.
+    NotFound,
+    /// 04: in use, after retries.
+    Locked,
+    /// 06: anything else.
+    Unknown,
+}
+
+impl AbsentReason {
+    /// The two digits of the reason.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Unsupported => "01",
+            Self::Deleted => "02",
+            Self::NotFound => "03",
+            Self::Locked => "04",
+            Self::Unknown => "06",
+        }
+    }
+
+    /// The reason in words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Unsupported => "File type unsupported",
+            Self::Deleted => "File deleted",
+            Self::NotFound => "File not found",
+            Self::Locked => "File locked",
+            Self::Unknown => "Unable to determine problem",
+        }
+    }
+}
+
+/// A finished extract.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Extract {
+    /// The message.
+    pub xml: Vec<u8>,
+    /// In what state every resource ended.
+    pub account: Account,
+    /// The files beside the message, in the order they are referred to.
+    pub attachments: Vec<Attachment>,
+}
+
+/// One file beside the message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attachment {
+    /// Id of the external document in the extract; the manifest names the file by it.
+    pub document_id: String,
+    /// Name under which the extract refers to it.
+    pub file_name: String,
+    /// Content type as stated in the extract.
+    pub content_type: String,
+    /// Where the bytes are.
+    pub content: Content,
+}
+
+/// Where the bytes of an attachment are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// At this address of the source.
+    Source(String),
+    /// Here: they were in the record.
+    Inline(Vec<u8>),
+    /// Here: the placeholder for a document that is absent.
+    Placeholder(Vec<u8>),
+}
+
+/// Why there is no extract. Nothing else refuses one (extract §1.2).
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The record has no Patient.
+    #[error("the record has no patient")]
+    NoPatient,
+    /// The patient has no valid NHS number.
+    #[error("the patient of the record has no valid NHS number")]
+    NhsNumberMissing,
+    /// The record is somebody else's.
+    #[error("the record is another patient's")]
+    AnotherPatient,
+    /// A labelled entry cannot travel in a message without labels (D11).
+    #[error("{count} entries have a confidentiality label, which this message cannot carry")]
+    LabelCannotTravel {
+        /// How many entries.
+        count: usize,
+    },
+    /// Resources without a state.
+    #[error("{} resources of the record are not accounted for", ids.len())]
+    Unbalanced {
+        /// `Type/id` of each.
+        ids: Vec<String>,
+    },
+    /// The message does not satisfy our own check.
+    #[error("the extract failed its check")]
+    Invalid {
+        /// What is wrong.
+        #[from]
+        source: Flaw,
+    },
+}
+
+/// Builds the extract of a record.
+pub fn build(record: &Record, parameters: &Parameters, documents: &Documents) -> Result<Extract, Refusal> {
+    run::build(record, parameters, documents)
+}

@@ -1,0 +1,338 @@
+//! Condition: a LinkSet that names its statement and links what belongs to it (extract §8.4).
+
+use std::collections::HashMap;
+
+use super::account::{Fault, Unsent};
+use super::codes::{self, Lead};
+use super::dates::{self, Span};
+use super::draft::Draft;
+use super::json::Json;
+use super::quantities;
+use super::record::Record;
+use super::standing::stands_for;
+use super::work::{Kind, OBSERVATION, Statement, Target, Work, annotation, complete, fixed, id, participant};
+use super::xml::Xml;
+
+/// Observation → the Conditions whose actual problem it is.
+pub(super) fn of_observations(record: &Record) -> HashMap<usize, Vec<usize>> {
+    let mut problems: HashMap<usize, Vec<usize>> = HashMap::new();
+    for (at, entry) in record.entries().iter().enumerate().filter(|(_, e)| e.kind == "Condition") {
+        let actual = record.resolve(at, entry.json.extension("ActualProblem").at("valueReference"));
+        let sent = entry.json.word("verificationStatus") != Some("entered-in-error");
+        if let Some(actual) = actual.filter(|a| sent && record.entry(*a).kind == "Observation") {
+            problems.entry(actual).or_default().push(at);
+        }
+    }
+    problems
+}
+
+/// What a Condition says in words: the statement it names carries them.
+pub(super) fn words(work: &Work<'_>, at: usize) -> Option<String> {
+    let mut draft = Draft::default();
+    headers(work, at, &mut draft);
+    text(work, at, &mut draft);
+    (!draft.is_silent()).then(|| draft.text())
+}
+
+/// Gives out the ids of all LinkSets, so that problems can refer to each other, and of the statements they name.
+pub(super) fn claim(work: &mut Work<'_>, problems: &[usize]) {
+    for at in problems {
+        if work.json(*at).word("verificationStatus") != Some("entered-in-error") {
+            let linkset = work.part(*at, "linkset");
+            work.targets.insert(*at, Target { id: linkset, class: "OBS", mood: "EVN" });
+        }
+    }
+}
+
+/// Writes the LinkSet, and the statement it names where that is not written already.
+pub(super) fn statements(work: &mut Work<'_>, at: usize) -> Vec<Statement> {
+    let Some(linkset) = work.targets.get(&at).map(|t| t.id.clone()) else {
+        work.leave(at, Unsent::EnteredInError);
+        return Vec::new();
+    };
+    let mut draft = Draft::default();
+    let facts = Facts::of(work, at, &mut draft);
+    let mut statements = Vec::new();
+    let named = match &facts.named {
+        Some(target) => target.clone(),
+        None => {
+            let own = work.own(at);
+            statements.push(named(work, at, &own, &facts, &mut draft));
+            Target { id: own, class: "OBS", mood: "EVN" }
+        }
+    };
+    let unsaid = draft.text();
+    statements.push(link_set(work, at, &linkset, &named, &facts));
+    if facts.named.is_some() && !unsaid.is_empty() {
+        let note = work.part(at, "narrative/0");
+        let labelled = work.labelled[at] && work.parameters.interaction == super::Interaction::Uk07;
+        let mut x = Xml::new();
+        super::work::narrative(
+            &mut x,
+            &note,
+            &format!("Problem: {unsaid}"),
+            facts.available.as_deref(),
+            labelled,
+        );
+        statements.push(facts.statement(x, work.labelled[at]));
+    }
+    work.settle(at, &linkset, &draft);
+    statements
+}
+
+/// What both statements of a problem say.
+struct Facts {
+    effective: Span,
+    available: Option<String>,
+    asserter: Option<String>,
+    /// The statement that says the same, when the actual problem has one.
+    named: Option<Target>,
+    /// The type of an actual problem that cannot be named itself.
+    transformed: Option<String>,
+    links: Vec<Target>,
+}
+
+impl Facts {
+    fn of(work: &mut Work<'_>, at: usize, draft: &mut Draft) -> Self {
+        let resource = work.json(at);
+        let onset = draft.date("Onset", resource.at("onsetDateTime"));
+        let (start, _) = draft.period("Onset", resource.at("onsetPeriod"));
+        let onset = onset.or(start);
+        let end = draft.date("Abatement", resource.at("abatementDateTime"));
+        let (last, ended) = draft.period("Abatement", resource.at("abatementPeriod"));
+        let asserted = draft.date("Asserted", resource.at("assertedDate"));
+        let context = work.record.resolve(at, resource.at("context"));
+        let context = context.and_then(|c| dates::wire(work.json(c).at("period").word("start")?));
+        let actual = resource.extension("ActualProblem").at("valueReference");
+        let actual = work.record.resolve(at, actual);
+        let target = actual.and_then(|a| work.targets.get(&a).cloned());
+        let is_observation = actual.is_some_and(|a| work.entry(a).kind == "Observation");
+        let named = target.clone().filter(|_| is_observation);
+        let mut links = related(work, at, draft);
+        let transformed = actual.filter(|_| !is_observation).map(|a| work.entry(a).kind.clone());
+        if let Some(target) = target.filter(|t| !is_observation && links.iter().all(|l| l.id != t.id)) {
+            links.push(target);
+        }
+        if let Some(named) = &named {
+            links.retain(|l| l.id != named.id);
+        }
+        // The Observation that is the problem has said these words already.
+        if named.is_none() {
+            draft.add(words(work, at).as_deref());
+        }
+        let asserter = work.agent(at, resource.at("asserter"), draft);
+        let effective = Span::between(onset.clone(), end.or(ended).or(last));
+        Self { effective, available: asserted.or(onset).or(context), asserter, named, transformed, links }
+    }
+
+    fn statement(&self, x: Xml, labelled: bool) -> Statement {
+        Statement {
+            xml: x.into_text(),
+            kind: Kind::Communication,
+            time: self.available.clone(),
+            effective: self.effective.clone(),
+            author: self.asserter.clone(),
+            performer: self.asserter.clone(),
+            labelled,
+        }
+    }
+}
+
+/// The statements that the problem's content is in; what is no statement goes to text.
+fn related(work: &Work<'_>, at: usize, draft: &mut Draft) -> Vec<Target> {
+    let resource = work.json(at);
+    let mut links: Vec<Target> = Vec::new();
+    let mut link = |target: &Target| {
+        if links.iter().all(|l| l.id != target.id) {
+            links.push(target.clone());
+        }
+    };
+    for content in resource.extensions("RelatedClinicalContent") {
+        let reference = content.at("valueReference");
+        match work.record.resolve(at, reference) {
+            None => {
+                draft.fault(Fault::DanglingReference);
+                draft.say("Related", reference.word("display"));
+            }
+            Some(found) => {
+                let stands = stands_for(work.record, &work.members, found).unwrap_or(found);
+                work.targets
+                    .get(&found)
+                    .or_else(|| work.targets.get(&stands))
+                    .into_iter()
+                    .for_each(&mut link);
+            }
+        }
+    }
+    for (kind, target) in related_headers(resource) {
+        if kind == "parent" {
+            let found = work.record.resolve(at, target).filter(|found| *found != at);
+            found.and_then(|f| work.targets.get(&f)).into_iter().for_each(&mut link);
+        }
+    }
+    links
+}
+
+/// The problems this one belongs to or comprises, with what they are to it.
+fn related_headers(resource: &Json) -> impl Iterator<Item = (&str, &Json)> {
+    resource.extensions("RelatedProblemHeader").filter_map(|header| {
+        let part = |name: &str| header.list("extension").iter().find(|e| e.word("url") == Some(name));
+        let kind = part("type").and_then(|e| e.word("valueCode")).unwrap_or("related");
+        Some((kind, part("target")?.at("valueReference")))
+    })
+}
+
+fn headers(work: &Work<'_>, at: usize, draft: &mut Draft) {
+    for (kind, target) in related_headers(work.json(at)) {
+        let words = work.referred(at, target).unwrap_or_default();
+        draft.add(Some(&format!("Related Problem: {} of {words}", capital(kind))));
+    }
+}
+
+fn capital(word: &str) -> String {
+    let mut chars = word.chars();
+    chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
+}
+
+fn text(work: &Work<'_>, at: usize, draft: &mut Draft) {
+    let resource = work.json(at);
+    for (name, kind) in [("Age", "Age"), ("Range", "Range"), ("String", "String")] {
+        draft.say("Onset", quantities::words(kind, resource.at(&format!("onset{name}"))).as_deref());
+        draft.say("Abatement", quantities::words(kind, resource.at(&format!("abatement{name}"))).as_deref());
+    }
+    draft.concept("Severity", resource.at("severity"));
+    for site in resource.list("bodySite") {
+        draft.concept("Body Site", site);
+    }
+    let episode = resource.extension("ConditionEpisode").choice("value");
+    draft.say("Episodicity", episode.and_then(|(_, v)| v.text()));
+    for evidence in resource.list("evidence") {
+        evidence.list("code").iter().for_each(|code| draft.concept("Evidence", code));
+        for detail in evidence.list("detail") {
+            draft.say("Evidence", work.referred(at, detail).as_deref());
+        }
+    }
+    let notes: Vec<&str> = resource.list("note").iter().filter_map(|n| n.word("text")).collect();
+    draft.say("Problem Notes", Some(&notes.join(", ")));
+}
+
+/// The statement that a problem names, when there is none in the record that says it.
+fn named(work: &mut Work<'_>, at: usize, own: &str, facts: &Facts, draft: &mut Draft) -> Statement {
+    let resource = work.json(at);
+    let shown = codes::words(resource.at("code"));
+    if let Some(kind) = &facts.transformed {
+        draft.add(Some(&format!("Transformed {kind} problem header")));
+        draft.say("Originally coded", shown.as_deref());
+    }
+    let mut x = Xml::new();
+    x.with("ObservationStatement", &OBSERVATION, |x| {
+        id(x, own);
+        match &facts.transformed {
+            Some(_) => fixed(x, "55607006", "Problem", Some(shown.as_deref().unwrap_or("Problem"))),
+            None => codes::write(x, "code", resource.at("code"), Lead::Description, draft),
+        }
+        complete(x);
+        facts.effective.write(x, "UNK");
+        dates::write(x, "availabilityTime", facts.available.as_deref());
+        work.label(x, at);
+        let text = draft.text();
+        annotation(x, &if text.is_empty() { text } else { format!("Problem Info: {text}") });
+        participant(x, "PRF", facts.asserter.as_deref());
+    });
+    if x.replaced() {
+        draft.fault(Fault::CharactersReplaced);
+    }
+    facts.statement(x, work.labelled[at])
+}
+
+fn link_set(work: &Work<'_>, at: usize, linkset: &str, named: &Target, facts: &Facts) -> Statement {
+    let resource = work.json(at);
+    let mut x = Xml::new();
+    x.with("LinkSet", &OBSERVATION, |x| {
+        id(x, linkset);
+        status(x, resource);
+        complete(x);
+        x.with("effectiveTime", &[], |x| {
+            let (low, high) = facts.effective.bounds();
+            dates::write(x, "low", low);
+            if high.is_some() {
+                dates::write(x, "high", high);
+            }
+        });
+        dates::write(x, "availabilityTime", facts.available.as_deref());
+        work.label(x, at);
+        for link in facts.links.iter().filter(|l| l.id != linkset) {
+            x.with("component", &[("typeCode", "COMP")], |x| reference(x, "statementRef", link));
+        }
+        x.with("conditionNamed", &[("typeCode", "NAME"), ("inversionInd", "true")], |x| {
+            reference(x, "namedStatementRef", named);
+        });
+        participant(x, "PRF", facts.asserter.as_deref());
+    });
+    facts.statement(x, work.labelled[at])
+}
+
+fn reference(x: &mut Xml, name: &str, to: &Target) {
+    // EMIS writes OBS for every kind of target; a compound's own class is no act class of a reference.
+    let class = if to.class == "SBADM" { "SBADM" } else { "OBS" };
+    x.with(name, &[("classCode", class), ("moodCode", to.mood)], |x| id(x, &to.id));
+}
+
+/// Active or inactive, and how much it matters.
+fn status(x: &mut Xml, resource: &Json) {
+    let (code, display) = match resource.word("clinicalStatus") {
+        Some("active") => ("394774009", "Active Problem"),
+        Some(_) | None => ("394775005", "Inactive Problem"),
+    };
+    let stated = resource.extension("ProblemSignificance").word("valueCode");
+    let weight = match stated {
+        Some("major") => Some(("386134007", "Significant")),
+        Some("minor") => Some(("394847000", "Unspecified significance")),
+        Some(_) | None => None,
+    };
+    let attributes = [("code", code), ("codeSystem", codes::SNOMED), ("displayName", display)];
+    x.with("code", &attributes, |x| {
+        let words = stated.map_or_else(|| display.to_owned(), |s| format!("{display}, {s}"));
+        x.leaf("originalText", &[], &words);
+        if let Some((code, display)) = weight {
+            x.with("qualifier", &[("inverted", "false")], |x| {
+                let attributes = [("code", code), ("codeSystem", codes::SNOMED), ("displayName", display)];
+                x.empty("name", &attributes);
+            });
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::extract::trial::{extract, state};
+
+    #[test]
+    fn a_problem_names_the_observation_it_is_and_links_its_content() {
+        let (xml, account) = extract(
+            r#"{"resourceType": "Condition", "id": "05E9B02E-2991-4AE1-BFCF-444095DFEBD8-PROB", "clinicalStatus": "active",
+              "code": {"text": "Cough"}, "assertedDate": "2010-01-13", "extension": [
+                {"url": "x/ActualProblem-1", "valueReference": {"reference": "Observation/05E9B02E-2991-4AE1-BFCF-444095DFEBD8"}},
+                {"url": "x/ProblemSignificance-1", "valueCode": "major"},
+                {"url": "x/RelatedClinicalContent-1", "valueReference": {"reference": "Observation/none"}},
+                {"url": "x/RelatedClinicalContent-1", "valueReference": {"reference": "Observation/15D6C748-100D-46E3-A8BC-DFEA5F2DB2BD"}}]},
+              {"resourceType": "Observation", "id": "05E9B02E-2991-4AE1-BFCF-444095DFEBD8", "code": {"text": "Cough"}},
+              {"resourceType": "Observation", "id": "15D6C748-100D-46E3-A8BC-DFEA5F2DB2BD", "code": {"text": "Wheeze"}}"#,
+        );
+        let set = &xml[xml.find("<LinkSet").expect("a problem is a LinkSet")..];
+        assert!(set.contains(r#"<statementRef classCode="OBS" moodCode="EVN"><id root="15D6C748"#), "{set}");
+        assert!(
+            set.contains(r#"<namedStatementRef classCode="OBS" moodCode="EVN"><id root="05E9B02E"#),
+            "{set}"
+        );
+        assert!(set.contains(r#"name code="386134007""#), "{set}");
+        assert_eq!(state(&account, "Condition"), "degraded", "one link leads nowhere and is listed");
+    }
+
+    #[test]
+    fn a_problem_of_its_own_gets_a_statement() {
+        let (xml, account) = extract(r#"{"resourceType": "Condition", "id": "c", "code": {"text": "Gout"}}"#);
+        assert!(xml.contains("<originalText>Gout</originalText>") && xml.contains("Inactive Problem"));
+        assert_eq!(state(&account, "Condition"), "mapped");
+    }
+}

@@ -1,0 +1,234 @@
+//! The input: a GP Connect structured record, taken apart into its resources, each reachable by its reference.
+//!
+//! A malformed resource is kept as it is: the mapping degrades it, the record is not refused (extract §1.2).
+
+use std::collections::HashMap;
+
+use super::json::{Json, Unreadable};
+
+/// How large and how deep a record may be.
+#[derive(Debug, Clone, Copy)]
+pub struct RecordLimits {
+    /// Bytes of JSON. Default 100 MB: a lifetime record is under 10, and memory is several times the text.
+    pub bytes: usize,
+    /// Levels of nesting. Default 64: FHIR needs about twelve, and every level costs stack.
+    pub depth: usize,
+}
+
+impl Default for RecordLimits {
+    fn default() -> Self {
+        Self { bytes: 100_000_000, depth: 64 }
+    }
+}
+
+/// Why bytes are no record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum RecordFault {
+    /// Not a JSON document.
+    #[error("the record is not JSON")]
+    NotJson,
+    /// JSON, but no FHIR Bundle.
+    #[error("the record is not a FHIR Bundle")]
+    NotBundle,
+    /// More bytes than the limit.
+    #[error("the record is larger than the limit of {limit} bytes")]
+    TooLarge {
+        /// The limit, in bytes.
+        limit: usize,
+    },
+    /// Nested deeper than the limit.
+    #[error("the record is nested deeper than {limit} levels")]
+    TooDeep {
+        /// The limit, in levels.
+        limit: usize,
+    },
+}
+
+/// A patient's structured record as received.
+#[derive(Debug)]
+pub struct Record {
+    entries: Vec<Entry>,
+    index: HashMap<String, usize>,
+    patient: Option<usize>,
+}
+
+/// One resource, contained ones included.
+#[derive(Debug)]
+pub(super) struct Entry {
+    /// The resource type.
+    pub(super) kind: String,
+    /// The resource id, empty when it has none.
+    pub(super) id: String,
+    /// `Type/id`, `Type/id#contained`; unique in the record.
+    pub(super) key: String,
+    pub(super) json: Json,
+    /// Where a contained resource sits.
+    pub(super) container: Option<usize>,
+}
+
+/// A document that the record refers to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DocumentWanted {
+    /// Id of the DocumentReference.
+    pub id: String,
+    /// Where the document is; the key to [`super::Documents`].
+    pub url: String,
+    /// Content type as stated.
+    pub content_type: Option<String>,
+    /// Title as stated.
+    pub title: Option<String>,
+}
+
+impl Record {
+    /// Takes a Bundle apart. No resource in it is refused.
+    pub fn parse(bytes: &[u8], limits: &RecordLimits) -> Result<Self, RecordFault> {
+        if bytes.len() > limits.bytes {
+            return Err(RecordFault::TooLarge { limit: limits.bytes });
+        }
+        let bundle = Json::parse(bytes, limits.depth).map_err(|why| match why {
+            Unreadable::NotJson => RecordFault::NotJson,
+            Unreadable::TooDeep => RecordFault::TooDeep { limit: limits.depth },
+        })?;
+        if bundle.word("resourceType") != Some("Bundle") {
+            return Err(RecordFault::NotBundle);
+        }
+        let mut record = Self { entries: Vec::new(), index: HashMap::new(), patient: None };
+        for entry in bundle.list("entry") {
+            let resource = entry.at("resource");
+            if !resource.is_nothing() {
+                let at = record.add(resource, None);
+                if let Some(url) = entry.word("fullUrl") {
+                    record.index.entry(url.to_owned()).or_insert(at);
+                }
+            }
+        }
+        record.patient = record.entries.iter().position(|e| e.kind == "Patient" && e.container.is_none());
+        Ok(record)
+    }
+
+    /// The documents to look for, in order; those with no address or with inline content are not among them.
+    pub fn documents(&self) -> Vec<DocumentWanted> {
+        let references = self.entries.iter().filter(|e| e.kind == "DocumentReference");
+        let attachments =
+            references.flat_map(|e| e.json.list("content").iter().map(move |c| (e, c.at("attachment"))));
+        attachments
+            .filter(|(_, a)| a.at("data").text().is_none())
+            .filter_map(|(entry, a)| {
+                Some(DocumentWanted {
+                    id: entry.id.clone(),
+                    url: a.word("url")?.to_owned(),
+                    content_type: a.word("contentType").map(str::to_owned),
+                    title: a.word("title").map(str::to_owned),
+                })
+            })
+            .collect()
+    }
+
+    pub(super) fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    pub(super) fn entry(&self, at: usize) -> &Entry {
+        &self.entries[at]
+    }
+
+    pub(super) fn json(&self, at: usize) -> &Json {
+        &self.entries[at].json
+    }
+
+    pub(super) fn patient(&self) -> Option<usize> {
+        self.patient
+    }
+
+    /// The resource that a Reference in entry `from` means.
+    pub(super) fn resolve(&self, from: usize, reference: &Json) -> Option<usize> {
+        let text = reference.word("reference").or(reference.text())?;
+        let from = &self.entries[from];
+        if let Some(inner) = text.strip_prefix('#') {
+            let owner = from.container.map_or(from, |c| &self.entries[c]);
+            return self.index.get(&format!("{}#{inner}", owner.key)).copied();
+        }
+        if let Some(at) = self.index.get(text) {
+            return Some(*at);
+        }
+        let path = text.split_once("/_history/").map_or(text, |(path, _)| path);
+        let mut parts = path.rsplitn(3, '/');
+        let (id, kind) = (parts.next()?, parts.next()?);
+        self.index.get(&format!("{kind}/{id}")).copied()
+    }
+
+    fn add(&mut self, resource: &Json, container: Option<usize>) -> usize {
+        let kind = resource.word("resourceType").unwrap_or("Unknown").to_owned();
+        let id = resource.word("id").unwrap_or_default().to_owned();
+        let mut key = match container {
+            Some(at) => format!("{}#{}", self.entries[at].key, id.trim_start_matches('#')),
+            None => format!("{kind}/{id}"),
+        };
+        let at = self.entries.len();
+        // The second of two equal ids cannot be referred to, but it is mapped and counted like any other.
+        if id.is_empty() || self.index.contains_key(&key) {
+            key = format!("{key}~{at}");
+        }
+        self.index.insert(key.clone(), at);
+        self.entries.push(Entry { kind, id, key, json: Json::Null, container });
+        let (inner, json) = without_contained(resource);
+        self.entries[at].json = json;
+        for contained in inner {
+            self.add(contained, Some(container.unwrap_or(at)));
+        }
+        at
+    }
+}
+
+/// The contained resources, and the rest.
+fn without_contained(resource: &Json) -> (Vec<&Json>, Json) {
+    let contained = resource.list("contained").iter().filter(|c| c.is_object()).collect();
+    match resource {
+        Json::Object(members) => {
+            let rest = members.iter().filter(|(name, _)| name != "contained").cloned().collect();
+            (contained, Json::Object(rest))
+        }
+        other => (contained, other.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(text: &str) -> Record {
+        Record::parse(text.as_bytes(), &RecordLimits::default()).unwrap()
+    }
+
+    #[test]
+    fn contained_and_repeated_resources_are_all_counted() {
+        let record = record(
+            r##"{"resourceType": "Bundle", "entry": [
+              {"resource": {"resourceType": "List", "id": "a", "contained": [{"resourceType": "Flag", "id": "x"}]}},
+              {"resource": {"resourceType": "List", "id": "a"}},
+              {"resource": 7},
+              {"fullUrl": "urn:uuid:1", "resource": {"resourceType": "Patient"}}]}"##,
+        );
+        assert_eq!(
+            record.entries().len(),
+            5,
+            "nothing of the input is left out of the account (extract §1.1)"
+        );
+        let at = |text: &str| record.resolve(0, &Json::Text(text.to_owned()));
+        assert_eq!(at("#x"), Some(1));
+        assert_eq!(at("List/a#x"), Some(1));
+        assert_eq!(at("https://example.test/fhir/List/a/_history/3"), Some(0));
+        assert_eq!(at("urn:uuid:1"), record.patient());
+        assert_eq!(at("List/none"), None);
+    }
+
+    #[test]
+    fn what_is_no_record_is_told_apart() {
+        let parse =
+            |text: &str, bytes| Record::parse(text.as_bytes(), &RecordLimits { bytes, depth: 8 }).err();
+        assert_eq!(parse("{}", 10), Some(RecordFault::NotBundle));
+        assert_eq!(parse("[", 10), Some(RecordFault::NotJson));
+        assert_eq!(parse("[[[[[[[[[]]]]]]]]]", 100), Some(RecordFault::TooDeep { limit: 8 }));
+        assert_eq!(parse("{}", 1), Some(RecordFault::TooLarge { limit: 1 }));
+    }
+}

@@ -1,0 +1,248 @@
+//! ProcedureRequest to PlanStatement, ReferralRequest to RequestStatement (extract §8.7).
+
+use super::account::{Fault, Unsent};
+use super::codes::{self, Lead};
+use super::dates::{self, Span};
+use super::draft::Draft;
+use super::work::{Kind, Statement, Target, Work, complete, fixed, id, participant};
+use super::xml::Xml;
+
+/// Writes a plan. Other intents are plans that say so.
+pub(super) fn plan(work: &mut Work<'_>, at: usize) -> Option<Statement> {
+    let resource = work.json(at);
+    if resource.word("status") == Some("entered-in-error") {
+        work.leave(at, Unsent::EnteredInError);
+        return None;
+    }
+    let own = work.own(at);
+    let mut draft = Draft::default();
+    match resource.word("intent") {
+        Some("plan") | None => {}
+        Some(other) => draft.say("Intent", Some(other)),
+    }
+    let moment = draft.date("Occurrence", resource.at("occurrenceDateTime"));
+    let (start, end) = draft.period("Occurrence", resource.at("occurrencePeriod"));
+    let occurrence = moment.or(start);
+    let authored = draft.date("Authored", resource.at("authoredOn"));
+    plan_text(work, at, end.as_deref(), &mut draft);
+    let author = requester(work, at, &mut draft);
+    let available = authored.or(occurrence.clone());
+    let effective = Span::at(occurrence);
+    let mut x = Xml::new();
+    x.with("PlanStatement", &[("classCode", "OBS"), ("moodCode", "INT")], |x| {
+        id(x, &own);
+        codes::write(x, "code", resource.at("code"), Lead::Description, &mut draft);
+        text(x, &draft);
+        complete(x);
+        effective.write(x, "NI");
+        dates::write(x, "availabilityTime", available.as_deref());
+        work.label(x, at);
+        participant(x, "AUT", author.as_deref());
+    });
+    work.targets.insert(at, Target { id: own.clone(), class: "OBS", mood: "INT" });
+    Some(finish(work, at, &own, x, draft, (available, effective), author))
+}
+
+/// Writes a referral.
+pub(super) fn referral(work: &mut Work<'_>, at: usize) -> Option<Statement> {
+    let resource = work.json(at);
+    if resource.word("status") == Some("entered-in-error") {
+        work.leave(at, Unsent::EnteredInError);
+        return None;
+    }
+    let own = work.own(at);
+    let mut draft = Draft::default();
+    let available = draft.date("Authored", resource.at("authoredOn"));
+    let recipient = referral_text(work, at, &mut draft);
+    let author = requester(work, at, &mut draft);
+    let mut x = Xml::new();
+    x.with("RequestStatement", &[("classCode", "OBS"), ("moodCode", "RQO")], |x| {
+        id(x, &own);
+        match resource.list("reasonCode").first() {
+            Some(reason) => codes::write(x, "code", reason, Lead::Description, &mut draft),
+            None => fixed(x, "3457005", "Patient referral", None),
+        }
+        text(x, &draft);
+        complete(x);
+        Span::Unknown.write(x, "NI");
+        dates::write(x, "availabilityTime", available.as_deref());
+        priority(x, resource.word("priority"));
+        work.label(x, at);
+        if let Some(recipient) = &recipient {
+            x.with("responsibleParty", &[("typeCode", "RESP")], |x| {
+                super::work::agent_ref(x, Some(recipient))
+            });
+        }
+        participant(x, "AUT", author.as_deref());
+    });
+    work.targets.insert(at, Target { id: own.clone(), class: "OBS", mood: "RQO" });
+    Some(finish(work, at, &own, x, draft, (available, Span::Unknown), author))
+}
+
+fn finish(
+    work: &mut Work<'_>,
+    at: usize,
+    own: &str,
+    x: Xml,
+    mut draft: Draft,
+    (time, effective): (Option<String>, Span),
+    author: Option<String>,
+) -> Statement {
+    if x.replaced() {
+        draft.fault(Fault::CharactersReplaced);
+    }
+    work.settle(at, own, &draft);
+    Statement {
+        xml: x.into_text(),
+        kind: Kind::Entry,
+        time,
+        effective,
+        performer: author.clone(),
+        author,
+        labelled: work.labelled[at],
+    }
+}
+
+fn text(x: &mut Xml, draft: &Draft) {
+    if !draft.is_silent() {
+        x.leaf("text", &[], &draft.text());
+    }
+}
+
+fn requester(work: &mut Work<'_>, at: usize, draft: &mut Draft) -> Option<String> {
+    let requester = work.json(at).at("requester");
+    let agent = requester.at("agent");
+    if agent.is_nothing() {
+        return None;
+    }
+    let found = work.agents.refer_for(work.record, &mut work.ids, at, agent, requester.at("onBehalfOf"));
+    if found.is_none() {
+        let kind = work.record.resolve(at, agent).map(|a| work.entry(a).kind.as_str());
+        let words = kind.or(agent.word("display"));
+        draft.say("Requester", words);
+        if kind.is_none() {
+            draft.fault(Fault::UnknownAgent);
+        }
+    }
+    found
+}
+
+fn plan_text(work: &Work<'_>, at: usize, end: Option<&str>, draft: &mut Draft) {
+    let resource = work.json(at);
+    draft.say("Status", resource.word("status"));
+    for reason in resource.list("reasonCode") {
+        draft.concept("Reason", reason);
+    }
+    for reference in resource.list("reasonReference") {
+        draft.say("Reason", work.referred(at, reference).as_deref());
+    }
+    for supporting in resource.list("supportingInfo") {
+        draft.say("Supporting Information", work.referred(at, supporting).as_deref());
+    }
+    draft.say("Occurrence ends", end);
+    draft.say("Performer", work.referred(at, resource.at("performer")).as_deref());
+    for site in resource.list("bodySite") {
+        draft.concept("Body Site", site);
+    }
+    draft.notes(resource);
+}
+
+/// The text of a referral; gives the recipient that an Agent can stand for.
+fn referral_text(work: &mut Work<'_>, at: usize, draft: &mut Draft) -> Option<String> {
+    let resource = work.json(at);
+    for identifier in resource.list("identifier") {
+        if identifier.word("system").is_some_and(|s| s.to_ascii_lowercase().contains("ubr")) {
+            draft.say("UBRN", identifier.word("value"));
+        }
+    }
+    match resource.word("priority") {
+        Some("routine" | "urgent") | None => {}
+        Some(other) => draft.say("Priority", Some(other)),
+    }
+    for service in resource.list("serviceRequested") {
+        draft.concept("Service Requested", service);
+    }
+    draft.concept("Specialty", resource.at("specialty"));
+    for reason in resource.list("reasonCode").iter().skip(1) {
+        draft.concept("Reason", reason);
+    }
+    let recipient = recipients(work, at, draft);
+    let mut notes = Draft::default();
+    for note in resource.list("note") {
+        let author = work.referred(at, note.at("authorReference"));
+        notes.say("Author", author.as_deref().or(note.word("authorString")));
+        notes.say("Annotation", note.word("text"));
+    }
+    draft.add(Some(&notes.listed()));
+    draft.add(resource.word("description"));
+    for supporting in resource.list("supportingInfo") {
+        draft.say("Supporting Information", work.referred(at, supporting).as_deref());
+    }
+    recipient
+}
+
+fn recipients(work: &mut Work<'_>, at: usize, draft: &mut Draft) -> Option<String> {
+    let mut responsible = None;
+    for recipient in work.json(at).list("recipient") {
+        let kind = work.record.resolve(at, recipient).map(|r| work.entry(r).kind.as_str());
+        let name = work.referred(at, recipient);
+        match kind {
+            Some("Practitioner" | "Organization" | "PractitionerRole") if responsible.is_none() => {
+                responsible = work.agents.refer(work.record, &mut work.ids, at, recipient);
+            }
+            Some("Organization") => draft.say("Recipient Org", name.as_deref()),
+            Some("HealthcareService") => draft.say("Recipient Healthcare Service", name.as_deref()),
+            Some(_) => draft.say("Recipient", name.as_deref()),
+            None => {
+                draft.fault(Fault::DanglingReference);
+                draft.say("Recipient", name.as_deref());
+            }
+        }
+    }
+    responsible
+}
+
+fn priority(x: &mut Xml, word: Option<&str>) {
+    let (code, display) = match word {
+        Some("routine") => ("394848005", "Normal"),
+        Some("urgent") => ("394849002", "High"),
+        Some(_) | None => return,
+    };
+    let attributes = [("code", code), ("codeSystem", codes::SNOMED), ("displayName", display)];
+    x.with("priorityCode", &attributes, |x| x.leaf("originalText", &[], word.unwrap_or_default()));
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::extract::trial::{extract, state};
+
+    #[test]
+    fn a_request_that_is_no_plan_says_so_and_is_kept() {
+        let (xml, account) = extract(
+            r#"{"resourceType": "ProcedureRequest", "id": "p", "intent": "order", "status": "active",
+            "code": {"text": "Flu jab"}, "occurrenceDateTime": "2030-02-25", "authoredOn": "2020-10-26"}"#,
+        );
+        assert!(xml.contains("<text>Intent: order Status: active</text>"), "D6: {xml}");
+        assert!(
+            xml.contains(r#"<center value="20300225"/>"#)
+                && xml.contains(r#"<availabilityTime value="20201026"/>"#)
+        );
+        assert_eq!(state(&account, "ProcedureRequest"), "mapped");
+    }
+
+    #[test]
+    fn a_referral_keeps_priority_reason_and_notes() {
+        let (xml, account) = extract(
+            r#"{"resourceType": "ReferralRequest", "id": "r", "priority": "urgent", "authoredOn": "2020-09-01",
+            "recipient": [{"reference": "Organization/o"}], "note": [{"text": "Mode:Written"}], "description": "see letter"},
+            {"resourceType": "Organization", "id": "o", "name": "Clinic"}"#,
+        );
+        assert!(
+            xml.contains(r#"<code code="3457005""#) && xml.contains(r#"<priorityCode code="394849002""#),
+            "{xml}"
+        );
+        assert!(xml.contains("<text>Annotation: Mode:Written see letter</text>"), "{xml}");
+        assert!(xml.contains("<responsibleParty typeCode=\"RESP\"><agentRef"), "{xml}");
+        assert_eq!(state(&account, "ReferralRequest"), "mapped");
+    }
+}

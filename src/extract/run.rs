@@ -1,0 +1,388 @@
+//! The order of the work: whose record it is, who has which id, what goes where, then statement by statement.
+
+use std::collections::HashMap;
+
+use uuid::Uuid;
+
+use super::account::{Account, Unsent};
+use super::agents::Agents;
+use super::dates::Span;
+use super::ids::{Ids, upper};
+use super::json::Json;
+use super::message::Levels;
+use super::placement::Placement;
+use super::record::{Entry, Record};
+use super::standing::{Part, members, part, plan_of, stands_for};
+use super::work::{Kind, OBSERVATION, Statement, Work, id};
+use super::xml::Xml;
+use super::{
+    Documents, Extract, Flaw, Interaction, Parameters, Refusal, allergy, composition, document, immunization,
+    medication, message, narrative, observation, problem, request, validate,
+};
+use crate::model::{NhsNumber, derived_uuid};
+
+const NHS_NUMBER: &str = "https://fhir.nhs.uk/Id/nhs-number";
+
+/// Builds the extract.
+pub(super) fn build(
+    record: &Record,
+    parameters: &Parameters,
+    documents: &Documents,
+) -> Result<Extract, Refusal> {
+    identify(record, parameters)?;
+    let mut work = prepare(record, parameters, documents)?;
+    let placement = Placement::of(record, &|at| stands_for(record, &work.members, at));
+    spread_labels(&mut work, &placement)?;
+    let levels = levels(&mut work);
+    let mut written = statements(&mut work);
+    let (mut compositions, effective) = consultations(&mut work, &placement, &mut written);
+    leftovers(&mut work, &placement, &levels.folder, &mut written);
+    outside(&work, written, &mut compositions);
+    if compositions.is_empty() {
+        compositions = composition::registration(&mut work);
+    }
+    support(&mut work, &placement, &levels.folder);
+    let xml = message::write(&work, &levels, &effective, &compositions);
+    let states = record.entries().iter().map(|e| e.key.clone()).zip(work.states).collect();
+    let account = Account::draw(states).map_err(|ids| Refusal::Unbalanced { ids })?;
+    validate::check(&xml)?;
+    Ok(Extract { xml: xml.into_bytes(), account, attachments: work.attachments })
+}
+
+/// Whose record it is must be beyond doubt: no number, or two, is no number.
+fn identify(record: &Record, parameters: &Parameters) -> Result<(), Refusal> {
+    for id in std::iter::once(&parameters.extract_id).chain(&parameters.request_id) {
+        if !validate::is_upper_uuid(id) {
+            return Err(Flaw::BadId { element: "EhrExtract or priorEhrRequest".to_owned() }.into());
+        }
+    }
+    let patient = record.patient().ok_or(Refusal::NoPatient)?;
+    let identifiers = record.json(patient).list("identifier").iter();
+    let numbers =
+        identifiers.filter(|i| i.word("system") == Some(NHS_NUMBER)).filter_map(|i| i.word("value"));
+    let mut found = None;
+    for number in numbers {
+        let number = NhsNumber::parse(number).map_err(|_| Refusal::NhsNumberMissing)?;
+        if *found.get_or_insert(number) != number {
+            return Err(Refusal::NhsNumberMissing);
+        }
+    }
+    match found {
+        None => Err(Refusal::NhsNumberMissing),
+        Some(number) if number != parameters.nhs_number => Err(Refusal::AnotherPatient),
+        Some(_) => Ok(()),
+    }
+}
+
+/// How much of a resource id the UUID is. Suffixed ids (`…-FI-1`, `…-PROB`) yield to the resource whose id it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fit {
+    Whole,
+    Prefix,
+}
+
+fn prepare<'a>(
+    record: &'a Record,
+    parameters: &'a Parameters,
+    documents: &'a Documents,
+) -> Result<Work<'a>, Refusal> {
+    let mut ids = Ids::new(parameters.from_ods.as_str());
+    ids.reserve(&parameters.extract_id);
+    let mut own = HashMap::new();
+    for fits in [Fit::Whole, Fit::Prefix] {
+        for wave in [&["Encounter"][..], &["DiagnosticReport"], &[], &["Condition"]] {
+            let special = |kind: &str| ["Encounter", "DiagnosticReport", "Condition"].contains(&kind);
+            for (at, entry) in record.entries().iter().enumerate() {
+                let turn =
+                    if wave.is_empty() { !special(&entry.kind) } else { wave.contains(&entry.kind.as_str()) };
+                let has_id = matches!(part(entry), Part::Statement | Part::Consultation)
+                    && plan_of(record, at).is_none();
+                if turn && has_id && (entry.id.len() == 36) == (fits == Fit::Whole) {
+                    own.insert(at, ids.claim(&entry.key, &entry.id));
+                }
+            }
+        }
+    }
+    let agents = Agents::new(record, &mut ids);
+    let labelled = record.entries().iter().map(|e| label(e) == Label::NoPatient).collect();
+    let mut stated = HashMap::new();
+    for at in 0..record.entries().len() {
+        if let Some(plan) = plan_of(record, at) {
+            stated.entry(plan).or_insert(at);
+        }
+    }
+    Ok(Work {
+        record,
+        parameters,
+        documents,
+        ids,
+        agents,
+        own,
+        targets: HashMap::new(),
+        states: vec![None; record.entries().len()],
+        attachments: Vec::new(),
+        labelled,
+        stated,
+        members: members(record),
+        problems: problem::of_observations(record),
+    })
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Label {
+    None,
+    NoPatient,
+}
+
+/// Whether the entry is under NOPAT, in whatever system the code is said to be (extract §9).
+fn label(entry: &Entry) -> Label {
+    let security = entry.json.at("meta").list("security").iter();
+    let labels = entry.json.list("securityLabel").iter().flat_map(|l| l.list("coding"));
+    let no_patient = |coding: &Json| coding.word("code") == Some("NOPAT");
+    if security.chain(labels).any(no_patient) { Label::NoPatient } else { Label::None }
+}
+
+/// A container's label marks what is in it; a message without labels takes no labelled entry.
+fn spread_labels(work: &mut Work<'_>, placement: &Placement) -> Result<(), Refusal> {
+    let marks: Vec<usize> = (0..work.labelled.len())
+        .filter(|at| {
+            let container = work.entry(*at).container;
+            let consultation = placement.of.get(at).or_else(|| placement.structural.get(at));
+            let encounter = consultation.map(|c| placement.consultations[*c].encounter);
+            [container, encounter].into_iter().flatten().any(|c| work.labelled[c])
+        })
+        .collect();
+    marks.into_iter().for_each(|at| work.labelled[at] = true);
+    let listed: Vec<usize> = placement
+        .consultations
+        .iter()
+        .flat_map(|c| &c.topics)
+        .flat_map(|t| t.categories.iter().map(move |c| (t.list, c)))
+        .filter(|(topic, category)| topic.iter().chain(&category.list).any(|l| work.labelled[*l]))
+        .flat_map(|(_, category)| category.items.clone())
+        .collect();
+    listed.into_iter().for_each(|at| work.labelled[at] = true);
+    let headers: Vec<usize> =
+        work.members.iter().filter(|(_, h)| work.labelled[**h]).map(|(m, _)| *m).collect();
+    headers.into_iter().for_each(|at| work.labelled[at] = true);
+    let count = work.labelled.iter().filter(|l| **l).count();
+    match work.parameters.interaction {
+        Interaction::Uk06 if count > 0 => Err(Refusal::LabelCannotTravel { count }),
+        Interaction::Uk06 | Interaction::Uk07 => Ok(()),
+    }
+}
+
+fn levels(work: &mut Work<'_>) -> Levels {
+    let stated = work.parameters.message_id.as_str();
+    let message = Uuid::try_parse(stated).unwrap_or_else(|_| derived_uuid(&["message", stated]));
+    let message = upper(message);
+    work.ids.reserve(&message);
+    let folder = upper(derived_uuid(&[&work.parameters.extract_id, "folder"]));
+    work.ids.reserve(&folder);
+    Levels { message, folder }
+}
+
+/// Every statement, by entry; problems last, since they refer to the others.
+fn statements(work: &mut Work<'_>) -> HashMap<usize, Vec<Statement>> {
+    let mut written = HashMap::new();
+    let mut problems = Vec::new();
+    let questionnaires = observation::questionnaires(work.record);
+    for (at, entry) in work.record.entries().iter().enumerate() {
+        if part(entry) != Part::Statement
+            || work.members.contains_key(&at)
+            || plan_of(work.record, at).is_some()
+        {
+            continue;
+        }
+        if let Some(header) = questionnaires.get(&at).map(|h| work.own(*h)) {
+            work.merge(at, &header);
+            continue;
+        }
+        let statement = match entry.kind.as_str() {
+            "Condition" => {
+                problems.push(at);
+                continue;
+            }
+            "Observation" => observation::statement(work, at),
+            "AllergyIntolerance" => allergy::statement(work, at),
+            "Immunization" => immunization::statement(work, at),
+            "MedicationRequest" | "MedicationStatement" => medication::statement(work, at),
+            "DocumentReference" => document::statement(work, at),
+            "ProcedureRequest" => request::plan(work, at),
+            "ReferralRequest" => request::referral(work, at),
+            _ => narrative::statement(work, at),
+        };
+        written.insert(at, statement.into_iter().collect());
+    }
+    problem::claim(work, &problems);
+    for at in problems {
+        let statements = problem::statements(work, at);
+        written.insert(at, statements);
+    }
+    written
+}
+
+fn consultations(
+    work: &mut Work<'_>,
+    placement: &Placement,
+    written: &mut HashMap<usize, Vec<Statement>>,
+) -> (String, Span) {
+    let mut compositions = String::new();
+    let (mut low, mut high): (Option<String>, Option<String>) = (None, None);
+    for consultation in &placement.consultations {
+        let mut take = |at: usize| written.remove(&at).unwrap_or_default();
+        let (xml, effective) = composition::consultation(work, consultation, &mut take);
+        compositions.push_str(&xml);
+        let (start, end) = effective.bounds();
+        for time in start.into_iter().chain(end) {
+            low = low.filter(|l| l.as_str() <= time).or_else(|| Some(time.to_owned()));
+            high = high.filter(|h| h.as_str() >= time).or_else(|| Some(time.to_owned()));
+        }
+    }
+    let high = high.filter(|h| low.as_ref() != Some(h));
+    (compositions, Span::between(low, high))
+}
+
+/// Encounters that no consultation List refers to, and what Lists say beside their entries, become narratives.
+fn leftovers(
+    work: &mut Work<'_>,
+    placement: &Placement,
+    folder: &str,
+    written: &mut HashMap<usize, Vec<Statement>>,
+) {
+    for (at, entry) in work.record.entries().iter().enumerate() {
+        match part(entry) {
+            Part::Consultation if work.states[at].is_none() => {
+                let statement = narrative::statement(work, at);
+                written.insert(at, statement.into_iter().collect());
+            }
+            Part::List => {
+                let notes: Vec<&str> =
+                    entry.json.list("note").iter().filter_map(|n| n.word("text")).collect();
+                let warnings = entry.json.extensions("ListWarningCode").filter_map(|e| e.word("valueCode"));
+                let said: Vec<String> =
+                    notes.into_iter().map(str::to_owned).chain(warnings.map(|w| format!("({w})"))).collect();
+                if said.is_empty() {
+                    let consultation =
+                        placement.structural.get(&at).map(|c| placement.consultations[*c].encounter);
+                    let into = consultation.map_or_else(|| folder.to_owned(), |e| work.own(e));
+                    work.merge(at, &into);
+                } else {
+                    let words =
+                        [entry.json.word("title").unwrap_or("List").to_owned(), said.join(" ")].join(": ");
+                    written.insert(at, vec![list_note(work, at, &words)]);
+                }
+            }
+            Part::Statement | Part::Consultation | Part::Support | Part::Foreign => {}
+        }
+    }
+}
+
+/// What a List says of itself.
+fn list_note(work: &mut Work<'_>, at: usize, words: &str) -> Statement {
+    let own = work.part(at, "narrative/0");
+    let time = work.json(at).word("date").and_then(super::dates::wire);
+    let mut x = Xml::new();
+    x.with("NarrativeStatement", &OBSERVATION, |x| {
+        id(x, &own);
+        x.leaf("text", &[], words);
+        super::work::complete(x);
+        super::dates::write(x, "availabilityTime", time.as_deref());
+        work.label(x, at);
+    });
+    work.merge(at, &own);
+    Statement {
+        xml: x.into_text(),
+        kind: Kind::Communication,
+        effective: Span::at(time.clone()),
+        time,
+        author: None,
+        performer: None,
+        labelled: work.labelled[at],
+    }
+}
+
+/// One composition per entry outside consultations, by time, type and id.
+fn outside(work: &Work<'_>, written: HashMap<usize, Vec<Statement>>, compositions: &mut String) {
+    let mut rest: Vec<(usize, Vec<Statement>)> = written.into_iter().filter(|(_, s)| !s.is_empty()).collect();
+    rest.sort_by(|(a, left), (b, right)| {
+        let key = |at: usize, s: &[Statement]| {
+            let entry = work.entry(at);
+            // Of one moment, a plan comes before its orders.
+            let order = work.targets.get(&at).is_some_and(|t| t.mood == "ORD");
+            (s.last().and_then(|s| s.time.clone()), entry.kind.clone(), order, entry.id.clone(), at)
+        };
+        key(*a, left).cmp(&key(*b, right))
+    });
+    for (at, statements) in rest {
+        compositions.push_str(&composition::alone(work, &work.entry(at).key, &statements));
+    }
+}
+
+/// The states of what is no statement itself.
+fn support(work: &mut Work<'_>, placement: &Placement, folder: &str) {
+    let agents: Vec<(usize, String)> =
+        work.agents.sources().into_iter().map(|(at, id)| (at, id.to_owned())).collect();
+    for (at, agent) in agents {
+        work.merge(at, &agent);
+    }
+    for (at, entry) in work.record.entries().iter().enumerate() {
+        if let Some(plan) = plan_of(work.record, at) {
+            let into = work.own(plan);
+            work.merge(at, &into);
+        }
+        if entry.kind == "Patient" {
+            let into = work.parameters.extract_id.clone();
+            work.merge(at, &into);
+        }
+    }
+    let referred = references(work.record);
+    for (at, entry) in work.record.entries().iter().enumerate() {
+        match part(entry) {
+            Part::Support if work.states[at].is_none() => match referred.get(&at) {
+                Some(by) => {
+                    let into = holder(work, placement, *by).unwrap_or_else(|| folder.to_owned());
+                    work.merge(at, &into);
+                }
+                None => work.leave(at, Unsent::NotClinical),
+            },
+            Part::Foreign => work.leave(at, Unsent::NotClinical),
+            Part::Statement | Part::Consultation | Part::List | Part::Support => {}
+        }
+    }
+}
+
+/// The element that says what the referring entry says.
+fn holder(work: &Work<'_>, placement: &Placement, by: usize) -> Option<String> {
+    if let Some(own) = work.own.get(&by) {
+        return Some(own.clone());
+    }
+    if let Some(plan) = plan_of(work.record, by) {
+        return Some(work.own(plan));
+    }
+    placement.structural.get(&by).map(|c| work.own(placement.consultations[*c].encounter))
+}
+
+/// Supporting resource → the first statement or consultation that refers to it.
+fn references(record: &Record) -> HashMap<usize, usize> {
+    let mut referred = HashMap::new();
+    for (at, entry) in record.entries().iter().enumerate() {
+        if matches!(part(entry), Part::Statement | Part::Consultation) {
+            gather(record, at, &entry.json, &mut referred);
+        }
+    }
+    referred
+}
+
+fn gather(record: &Record, at: usize, json: &Json, referred: &mut HashMap<usize, usize>) {
+    match json {
+        Json::Array(items) => items.iter().for_each(|item| gather(record, at, item, referred)),
+        Json::Object(members) => {
+            if let Some(found) = json.word("reference").and_then(|_| record.resolve(at, json)) {
+                referred.entry(found).or_insert(at);
+            }
+            members.iter().for_each(|(_, value)| gather(record, at, value, referred));
+        }
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::Text(_) => {}
+    }
+}
