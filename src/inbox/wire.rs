@@ -54,7 +54,7 @@ pub struct WireMessage {
 
 enum Content {
     Business(Box<Incoming<'static>>),
-    Signal { envelope: Document, signal: Signal },
+    Signal { envelope: Box<Document>, signal: Signal },
 }
 
 impl Packets for Wire {

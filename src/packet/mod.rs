@@ -277,7 +277,7 @@ pub enum Received<'a> {
     /// A signal of the transport.
     Signal {
         /// The envelope.
-        envelope: Document,
+        envelope: Box<Document>,
         /// What it says.
         signal: Signal,
     },
@@ -304,7 +304,7 @@ pub fn open<'a>(
     if !content_type.trim_start().to_ascii_lowercase().starts_with("multipart/") {
         let envelope = Document::parse(body, &XmlLimits::envelope())?;
         return match signal::read(&envelope)? {
-            Some(signal) => Ok(Received::Signal { envelope, signal }),
+            Some(signal) => Ok(Received::Signal { envelope: Box::new(envelope), signal }),
             None => Err(EnvelopeFault::NotOne("Manifest").into()),
         };
     }
@@ -312,7 +312,7 @@ pub fn open<'a>(
     let root = parts.next().ok_or(EnvelopeFault::NotSoap)?;
     let envelope = Document::parse_labelled(&root.body, root.charset.as_deref(), &XmlLimits::envelope())?;
     if let Some(signal) = signal::read(&envelope)? {
-        return Ok(Received::Signal { envelope, signal });
+        return Ok(Received::Signal { envelope: Box::new(envelope), signal });
     }
     let header = envelope::read_header(&envelope)?;
     let manifest = envelope::read_manifest(&envelope)?;

@@ -92,7 +92,7 @@ fn judge_reply(reply: &Reply, sent: &Sent<'_>, now: Timestamp) -> Judged {
     }
 }
 
-fn signal_in(reply: &Reply) -> Option<(Document, Signal)> {
+fn signal_in(reply: &Reply) -> Option<(Box<Document>, Signal)> {
     if reply.body.is_empty() {
         return None;
     }

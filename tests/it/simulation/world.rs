@@ -448,7 +448,6 @@ impl World {
             .store
             .scan(Table::Due, &[])
             .map(|row| ledger::read_due_key(&row.unwrap().0).unwrap())
-            .map(|(due, id)| (due, id))
             .collect();
         let expected: BTreeSet<_> = transfers
             .iter()
