@@ -14,7 +14,7 @@ use crate::inbox::{CannotSign, ErrorText, Packets, Told, Unreadable};
 use crate::model::{CpaId, MessageId, OdsCode, Timestamp, TransferId};
 use crate::packet::envelope::{self, AckRequest, Header};
 use crate::packet::fingerprint::Fingerprint;
-use crate::packet::hl7::{ExtractHead, read_acknowledgement};
+use crate::packet::hl7::{ExtractHead, ReadAcknowledgement};
 use crate::packet::mime::{MimeLimits, Strictness};
 use crate::packet::signal::{self, Complaint, Signal};
 use crate::packet::signature::verify::{Terms, Verified, expect_unsigned, verify};
@@ -248,7 +248,7 @@ impl Wire {
 }
 
 fn tell_acknowledgement(incoming: &Incoming<'_>, ends: &Ends<'_>) -> Result<Told, ErrorText> {
-    let ack = read_acknowledgement(hl7(incoming)).map_err(|fault| {
+    let ack = ReadAcknowledgement::read(hl7(incoming)).map_err(|fault| {
         tracing::warn!(message = %incoming.header.message_id, %fault, "an acknowledgement cannot be read");
         content_error("the acknowledgement cannot be read")
     })?;

@@ -28,9 +28,8 @@ const ORDER: [&str; 22] = [
     "control",
     "audit",
     "report",
-    "cli",
     "daemon",
-    "demo",
+    "cli",
 ];
 
 /// No clock, no randomness, no IO.
@@ -50,8 +49,8 @@ const CRATES: [(&str, &[&str]); 17] = [
     ("quick_xml", &["extract", "packet"]),
     ("clap", &["main", "cli"]),
     ("clap_complete", &["main", "cli"]),
-    ("anyhow", &["main", "cli", "daemon", "demo"]),
-    ("rcgen", &["transport", "demo"]),
+    ("anyhow", &["main", "cli", "daemon"]),
+    ("rcgen", &["transport"]),
     ("sd_notify", &["daemon"]),
     ("prometheus_client", &["telemetry"]),
     ("tracing_subscriber", &["telemetry"]),

@@ -1,4 +1,5 @@
-//! A message as MIME multipart/related: read as peers write it, written as the strictest of them wants it (wire reference §2).
+//! A message as MIME multipart/related: read as peers write it, written as the strictest of them wants it (wire
+//! reference §2).
 //!
 //! Knows parts, not what they mean: the envelope, the Manifest and which part it names are for others.
 

@@ -264,8 +264,8 @@ fn headers<'a>(
     }
 }
 
-/// Whether XML begins here without a blank line before it (INPS, §2.2). A header whose value is still to come may go on
-/// with `<` on the next line.
+/// Whether XML begins here without a blank line before it (INPS, §2.2). A header whose value is still to come
+/// may go on with `<` on the next line.
 fn begins_body(window: &[u8], last: Option<&(String, String)>) -> bool {
     let first = window.iter().find(|b| !matches!(b, b' ' | b'\t'));
     first == Some(&b'<') && last.is_none_or(|(_, value)| !value.trim().is_empty())
