@@ -5,6 +5,7 @@ mod canonical;
 mod config;
 mod contract;
 mod control;
+mod demonstration;
 mod extract_command;
 mod extracts;
 mod intake;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// The modules in the order of the design: each may use those before it (filing names files by the directory's digest,
 /// so `records` comes after `directory`). The first group is pure. `clock`, `config`
 /// and `telemetry` stand early because every module that does IO may read the time, take a setting or count.
-const ORDER: [&str; 22] = [
+const ORDER: [&str; 21] = [
     "model",
     "transfer",
     "extract",
