@@ -1,6 +1,7 @@
 //! Whole-system tests, and comparisons with other people's programs.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails where it stands")]
 
+mod bad_input;
 mod canonical;
 mod config;
 mod contract;
@@ -12,10 +13,12 @@ mod intake;
 mod json_schema;
 mod network;
 mod packet_file;
+mod privacy;
 mod rabbit;
 mod service;
 mod signatures;
 mod simulation;
+mod site;
 mod tidy;
 mod tools;
 mod wire;
