@@ -5,6 +5,7 @@
 use std::fs::{File, TryLockError};
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 /// Marks a store whose making was not finished, and in which therefore nothing was ever acknowledged.
 const CREATING: &str = "creating";
@@ -29,14 +30,19 @@ pub fn sync(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-/// Takes the folder for this process, until the file is dropped; none if another has it.
+/// Takes the folder for this process, until the file is dropped; none if another has it. Asks for a quarter of a second:
+/// a predecessor that was killed is not gone at once, nor is a lock that a child inherited before it became another
+/// program.
 pub fn claim(folder: &Path) -> io::Result<Option<File>> {
     let lock = File::options().create(true).truncate(false).write(true).open(folder.join(LOCK))?;
-    match lock.try_lock() {
-        Ok(()) => Ok(Some(lock)),
-        Err(TryLockError::WouldBlock) => Ok(None),
-        Err(TryLockError::Error(e)) => Err(e),
+    for _ in 0..25 {
+        match lock.try_lock() {
+            Ok(()) => return Ok(Some(lock)),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(10)),
+            Err(TryLockError::Error(e)) => return Err(e),
+        }
     }
+    Ok(None)
 }
 
 /// Before sled opens: says durably that a store is being made, or clears away one whose making was cut short. sled
