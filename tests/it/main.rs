@@ -13,6 +13,7 @@ mod intake;
 mod json_schema;
 mod network;
 mod packet_file;
+mod powercut;
 mod rabbit;
 mod service;
 mod signatures;
