@@ -167,16 +167,17 @@ impl Survey {
     }
 
     /// How many events are set aside.
-    pub(super) fn quarantined(&self) -> u64 {
-        count(self.store.scan(Table::Quarantine, &[]))
+    pub(super) fn quarantined(&self) -> Result<u64, Refusal> {
+        Ok(u64::try_from(self.quarantine(usize::MAX)?.len()).unwrap_or(u64::MAX))
     }
 
-    /// What is set aside, oldest first; one more than `limit` tells that there are more.
+    /// What is set aside and waits for a decision, oldest first; one more than `limit` tells that there are more.
     pub(super) fn quarantine(&self, limit: usize) -> Result<Vec<Quarantined>, Refusal> {
         let rows = self.store.scan(Table::Quarantine, &[]);
         let found: Result<Vec<Quarantined>, Refusal> =
             rows.map(|row| ledger::decode(&row.map_err(failed)?.1).map_err(failed)).collect();
         let mut found = found?;
+        found.retain(|q| q.settled.is_none());
         found.sort_by_key(|q| (q.at, q.id));
         found.truncate(limit.saturating_add(1));
         Ok(found)

@@ -143,6 +143,8 @@ impl Door {
             faults,
             bytes: delivery.body.len() as u64,
             body,
+            settled: None,
+            earlier: Vec::new(),
         };
         tracing::warn!(quarantine = %entry.id, reason, "a message was put aside");
         self.engine.submit(Input::Quarantine { entry, outcome: outcome.map(Box::new) }).await.map(|_| ())

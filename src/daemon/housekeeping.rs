@@ -123,12 +123,18 @@ impl Watch {
         metrics.in_flight.set(gauge(overview.under_way));
         metrics.breakers_open.set(gauge(overview.lanes.iter().filter(|l| l.resting_until.is_some()).count()));
         metrics.outbox.set(gauge(self.rows(Table::Outbox)));
-        metrics.quarantine.set(gauge(self.rows(Table::Quarantine)));
+        metrics.quarantine.set(gauge(self.waiting_in_quarantine()));
         self.show_phase();
     }
 
     fn rows(&self, table: Table) -> usize {
         self.opened.store.scan(table, &[]).take(MOST_ROWS).count()
+    }
+
+    fn waiting_in_quarantine(&self) -> usize {
+        let rows = self.opened.store.scan(Table::Quarantine, &[]).take(MOST_ROWS).flatten();
+        let entries = rows.filter_map(|row| ledger::decode::<ledger::Quarantined>(&row.1).ok());
+        entries.filter(|entry| entry.settled.is_none()).count()
     }
 
     fn oldest_by_state(&self) -> Vec<(String, Timestamp)> {

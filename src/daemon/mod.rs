@@ -43,6 +43,12 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> anyhow::Resu
         bail!("the settings cannot be used:\n{}", lines.join("\n"));
     }
     let opened = Opened::open(&config)?;
+    if opened.directory.current().served().next().is_none() {
+        let file = config.directory.file.display();
+        bail!(
+            "{file} has no entry with `served = true`, so every event would be refused and nothing could be signed for"
+        );
+    }
     let started_at = clock::now();
     let metrics = opened.metrics.clone();
     let observe: engine::Observe = Box::new(move |operations, took| {

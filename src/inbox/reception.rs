@@ -302,6 +302,8 @@ fn stranger(posted: &Posted, digest: &str, body: PacketRef, now: Timestamp) -> Q
         faults: vec!["it belongs to no transfer of ours".to_owned()],
         bytes: posted.body.len() as u64,
         body,
+        settled: None,
+        earlier: Vec::new(),
     }
 }
 

@@ -293,15 +293,7 @@ fn absence(fault: &RecordFault) -> extract::AbsentReason {
 }
 
 fn record_fault(fault: RecordFault) -> PrepareFault {
-    match fault {
-        RecordFault::BadName => PrepareFault::RecordNameUnsafe,
-        RecordFault::NotFound => PrepareFault::RecordMissing,
-        RecordFault::Unreadable(_) | RecordFault::Escapes | RecordFault::NotAFile => {
-            PrepareFault::RecordUnreadable
-        }
-        RecordFault::TooLarge { .. } => PrepareFault::RecordTooLarge,
-        RecordFault::NotJson { .. } | RecordFault::NotABundle => PrepareFault::RecordMalformed,
-    }
+    PrepareFault::from(&fault)
 }
 
 fn refusal(refusal: Refusal) -> PrepareFault {

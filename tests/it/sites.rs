@@ -91,9 +91,9 @@ fn directory(us: &Place, them: &Place) -> String {
 }
 
 fn settings(folder: &Path, us: &Place) -> String {
-    let (folder, ods, asid, port) = (folder.display(), us.ods, us.asid, us.port);
+    let (folder, port) = (folder.display(), us.port);
     format!(
-        "[service]\nestablishments = [\"{ods}\"]\nparty_key = \"{ods}-0001\"\nasid = \"{asid}\"\nstate_dir = \"{folder}\"\n\
+        "[service]\nstate_dir = \"{folder}\"\n\
          [store]\ndir = \"{folder}/store\"\nreserve = \"16MiB\"\n[spool]\ndir = \"{folder}/spool\"\n\
          [records]\ndir = \"{folder}/records\"\n[filing]\ndir = \"{folder}/filed\"\naccept_push = true\n\
          [directory]\nfile = \"{folder}/directory.toml\"\n[inbox]\nlisten = \"127.0.0.1:{port}\"\n\

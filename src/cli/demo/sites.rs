@@ -160,7 +160,7 @@ fn directory(us: &Place, them: &Place) -> String {
 fn settings(folder: &Path, us: &Place) -> String {
     let folder = folder.display();
     format!(
-        "[service]\nestablishments = [\"{ods}\"]\nparty_key = \"{key}\"\nasid = \"{asid}\"\nstate_dir = \"{folder}\"\n\
+        "[service]\nstate_dir = \"{folder}\"\n\
          [store]\ndir = \"{folder}/store\"\nreserve = \"16MiB\"\n\
          [spool]\ndir = \"{folder}/spool\"\n[records]\ndir = \"{folder}/records\"\n\
          [filing]\ndir = \"{folder}/filed\"\naccept_push = true\n\
@@ -169,9 +169,6 @@ fn settings(folder: &Path, us: &Place) -> String {
          [signing]\ncertificate = \"{folder}/signing.pem\"\nkey = \"{folder}/signing.key\"\n\
          [vault]\nkey = \"{folder}/vault.key\"\n[control]\nsocket = \"{folder}/control.sock\"\n\
          [telemetry]\nlog = \"json\"\n",
-        ods = us.ods,
-        key = us.party_key,
-        asid = us.asid,
         port = us.port,
     )
 }

@@ -525,6 +525,8 @@ fn input(coming: &Coming) -> Input {
                 faults: Vec::new(),
                 bytes: 0,
                 body: PacketRef(String::new()),
+                settled: None,
+                earlier: Vec::new(),
             },
         },
     }
