@@ -87,6 +87,9 @@ fn no_release_is_lost_or_filed_twice_while_daemon_and_broker_die_again_and_again
         std::thread::sleep(Duration::from_millis(200));
     }
     println!("{RELEASES} releases, {kills} kills, 2 broker restarts, {:.0?}", began.elapsed());
+    let (memory, written) = (pair.prison.resident_kib(), pair.prison.written_bytes());
+    println!("the prison's last life: {memory} KiB resident, {written} bytes written");
+    assert!(memory < 256 << 10, "five hundred transfers need no quarter of a gigabyte");
     assert_eq!(pair.practice.filed(), RELEASES, "each is filed once, none twice");
     assert_eq!(pair.prison.states().values().sum::<u64>(), RELEASES as u64, "one transfer an event");
     check_the_filed(&pair);

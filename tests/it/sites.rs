@@ -151,6 +151,23 @@ impl Site {
         output.status.success().then(|| serde_json::from_slice(&output.stdout).unwrap())
     }
 
+    /// Memory in use, in KiB.
+    pub fn resident_kib(&self) -> u64 {
+        self.process_figure("status", "VmRSS:")
+    }
+
+    /// Bytes written to the disk so far.
+    pub fn written_bytes(&self) -> u64 {
+        self.process_figure("io", "write_bytes:")
+    }
+
+    fn process_figure(&self, file: &str, name: &str) -> u64 {
+        let pid = self.running.as_ref().unwrap().id();
+        let text = fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap();
+        let line = text.lines().find_map(|l| l.strip_prefix(name)).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
     /// What the daemon wrote.
     pub fn log(&self) -> String {
         fs::read_to_string(self.folder.join("log.jsonl")).unwrap_or_default()
