@@ -132,6 +132,7 @@ impl Store {
         let at = |source| folder_error(folder, source);
         folder::make(folder).map_err(at)?;
         let claim = folder::claim(folder).map_err(at)?.ok_or_else(|| StoreError::InUse(folder.to_owned()))?;
+        folder::remove_unfinished_snapshots(folder).map_err(at)?;
         match options.sync {
             Sync::Durable => folder::begin_creation(folder).map_err(at)?,
             Sync::ProcessOnly => {}
@@ -319,6 +320,16 @@ mod tests {
         let from: Vec<u8> = store.scan_from(Table::Due, &[7]).map(|p| p.unwrap().0[0]).collect();
         assert_eq!(from, [7, 8, 9], "a table ends where the next begins");
         assert_eq!(store.get(Table::Journal, &[3]).unwrap(), Some(vec![3]));
+    }
+
+    #[test]
+    fn a_snapshot_that_a_crash_cut_short_does_not_keep_the_store_shut() {
+        let folder = tempfile::tempdir().unwrap();
+        drop(Store::open(folder.path(), &Options::default()).unwrap());
+        let unfinished = folder.path().join("snap.0000000000000FFF.generating");
+        std::fs::write(&unfinished, b"half a snapshot").unwrap();
+        Store::open(folder.path(), &Options::default()).unwrap();
+        assert!(!unfinished.exists(), "sled would take it for a whole one");
     }
 
     #[test]

@@ -45,6 +45,20 @@ pub fn claim(folder: &Path) -> io::Result<Option<File>> {
     Ok(None)
 }
 
+/// Before sled opens: removes snapshots it had not finished writing. They only spare it reading the log, but it takes
+/// them for finished ones, and refuses to open when one is cut short: after a crash while opening it never would again.
+pub fn remove_unfinished_snapshots(folder: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with("snap.") && name.ends_with(".generating") {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
 /// Before sled opens: says durably that a store is being made, or clears away one whose making was cut short. sled
 /// cannot open some of the states a power cut leaves a half-made store in; there is nothing in it to lose.
 pub fn begin_creation(folder: &Path) -> io::Result<()> {

@@ -103,3 +103,9 @@ fn the_cut_is_a_real_one_for_without_syncs_it_loses_commits() {
     });
     assert!(lost, "a cut that never loses what was not synced would prove nothing of what was");
 }
+
+/// A rebuilt key file must be as closed as the one that was recorded.
+fn owner_only(file: &std::path::Path) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600)).unwrap();
+}
