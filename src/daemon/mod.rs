@@ -66,7 +66,8 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> anyhow::Resu
     let (rules, _rules) = watch::channel(Arc::new(rules(&config, &opened)));
     let (link, links) = watch::channel(Link::Down { since: started_at, error: None });
     let listener = server::bind(&config.control.socket, config.control.group.as_deref())?;
-    let console = console(&config, &opened, &handle, started_at, links.clone(), rules.subscribe());
+    let by_hand = door(&opened, &handle, &stopped);
+    let console = console(&config, &opened, &handle, started_at, links.clone(), (by_hand, rules.subscribe()));
     tasks.spawn(server::serve(listener, move |request, peer, replies| {
         Arc::clone(&console).answer(request, peer, replies)
     }));
@@ -195,7 +196,7 @@ fn start_intake(
     rules: watch::Receiver<Arc<Rules>>,
     stopped: &watch::Receiver<bool>,
 ) -> anyhow::Result<JoinSet<()>> {
-    let door = door(opened, handle);
+    let door = door(opened, handle, stopped);
     let outcomes = Outcomes { store: opened.store.clone(), engine: handle.clone() };
     let out = watch::Sender::new(Link::Down { since: clock::now(), error: None });
     let mut intake = JoinSet::new();
@@ -221,8 +222,14 @@ fn encoding(form: OutcomeForm) -> Encoding {
     }
 }
 
-fn door(opened: &Opened, handle: &Handle) -> Door {
-    Door { engine: handle.clone(), vault: opened.vault.clone(), metrics: opened.metrics.clone() }
+fn door(opened: &Opened, handle: &Handle, stopped: &watch::Receiver<bool>) -> Door {
+    Door {
+        engine: handle.clone(),
+        vault: opened.vault.clone(),
+        metrics: opened.metrics.clone(),
+        store: opened.store.clone(),
+        stopped: stopped.clone(),
+    }
 }
 
 fn rules(config: &Config, opened: &Opened) -> Rules {
@@ -235,11 +242,10 @@ fn console(
     handle: &Handle,
     started_at: crate::model::Timestamp,
     link: watch::Receiver<Link>,
-    rules: watch::Receiver<Arc<Rules>>,
+    (door, rules): (Door, watch::Receiver<Arc<Rules>>),
 ) -> Arc<Console> {
     let source = if config.has_broker() { "amqp" } else { "spool" };
     let metrics = opened.metrics.clone();
-    let door = door(opened, handle);
     Arc::new(Console::new(Parts {
         engine: handle.clone(),
         store: opened.store.clone(),

@@ -1,6 +1,7 @@
 //! Whole-system tests, and comparisons with other people's programs.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails where it stands")]
 
+mod bad_input;
 mod canonical;
 mod config;
 mod contract;
@@ -14,10 +15,12 @@ mod json_schema;
 mod network;
 mod packet_file;
 mod powercut;
+mod privacy;
 mod rabbit;
 mod service;
 mod signatures;
 mod simulation;
+mod site;
 mod sites;
 mod tidy;
 mod tools;

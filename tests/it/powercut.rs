@@ -1,12 +1,14 @@
 //! A power cut loses nothing that was acknowledged: not a commit, not a sealed record, in none of twenty rounds.
 //!
 //! A child process commits and seals as fast as it can and says what it was told is durable. Then the power goes: on a
-//! real file system on a loop device, shut down without writing its journal out (`disk`), which needs root. What then
-//! lies on the disk is opened and held against what was acknowledged. Killing the process alone, which loses nothing that was written,
+//! real file system on a loop device, shut down without writing its journal out (`disk`), which needs root; and, where
+//! only `strace` is there, on a recording of what the child wrote and synced (`recording`). What then lies on the disk
+//! is opened and held against what was acknowledged. Killing the process alone, which loses nothing that was written,
 //! is not the subject here.
 
 mod account;
 mod disk;
+mod recording;
 mod workload;
 
 use std::time::Duration;

@@ -37,7 +37,8 @@ fn whatever_unsynced_writes_a_power_cut_loses_or_tears_nothing_acknowledged_is_l
             eprintln!("skipped: this machine does not let strace watch a process");
             return;
         };
-        let said = events.iter().filter(|e| matches!(e, Event::Said(line) if line.starts_with("commit "))).count();
+        let said =
+            events.iter().filter(|e| matches!(e, Event::Said(line) if line.starts_with("commit "))).count();
         assert_eq!(said as u64, COMMITS, "the whole of it was recorded");
         for cut in 1..=CUTS {
             let position = events.len() * cut / CUTS;
@@ -78,14 +79,35 @@ impl Loss {
 
 /// What a process did, in the order it took effect.
 enum Event {
-    Opened { fd: u64, path: PathBuf, flags: String },
-    Closed { fd: u64 },
+    Opened {
+        fd: u64,
+        path: PathBuf,
+        flags: String,
+    },
+    Closed {
+        fd: u64,
+    },
     /// At an offset, or where the file stands.
-    Wrote { fd: u64, at: Option<u64>, bytes: Vec<u8> },
-    Truncated { fd: u64, length: u64 },
-    SyncBegan { thread: String, fd: u64 },
-    SyncEnded { thread: String },
-    Renamed { from: PathBuf, to: PathBuf },
+    Wrote {
+        fd: u64,
+        at: Option<u64>,
+        bytes: Vec<u8>,
+    },
+    Truncated {
+        fd: u64,
+        length: u64,
+    },
+    SyncBegan {
+        thread: String,
+        fd: u64,
+    },
+    SyncEnded {
+        thread: String,
+    },
+    Renamed {
+        from: PathBuf,
+        to: PathBuf,
+    },
     Removed(PathBuf),
     MadeFolder(PathBuf),
     Said(String),
@@ -421,8 +443,12 @@ impl FileState {
         durable.iter().for_each(|write| write.apply(&mut bytes));
         match loss {
             Loss::All => {}
-            Loss::Later => rest[..chance.below(rest.len() + 1)].iter().for_each(|write| write.apply(&mut bytes)),
-            Loss::Some => rest.iter().filter(|_| chance.below(2) == 0).for_each(|write| write.apply(&mut bytes)),
+            Loss::Later => {
+                rest[..chance.below(rest.len() + 1)].iter().for_each(|write| write.apply(&mut bytes))
+            }
+            Loss::Some => {
+                rest.iter().filter(|_| chance.below(2) == 0).for_each(|write| write.apply(&mut bytes))
+            }
             Loss::Torn => rest.iter().for_each(|write| write.apply_torn(&mut bytes, chance)),
         }
         bytes
