@@ -79,6 +79,7 @@ impl Door {
         rules: &Rules,
     ) -> Result<Sent, Refusal> {
         let delivery = Delivery::read(Origin::Control, content_type, body, rules, clock::now());
+        let received_at = delivery.received_at;
         let refuse = |words: String, next: &str| Refusal::new(RefusalKind::BadEvent, words, next);
         let decoded = match &delivery.reading {
             Ok(decoded) => decoded.clone(),
@@ -101,7 +102,7 @@ impl Door {
         };
         Ok(Sent {
             event_id: decoded.event.event_id,
-            transfer: Transfer::id_for(&decoded.event),
+            transfer: Transfer::id_for(&decoded.event, received_at),
             duplicate,
             warnings: decoded.warnings.iter().map(|w| format!("{} {}", w.field, w.rule)).collect(),
         })

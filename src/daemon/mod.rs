@@ -32,6 +32,9 @@ use crate::telemetry::{self, Phase};
 /// Async signals waiting to be posted; a lost one is drawn again by its message.
 const SIGNALS: usize = 1024;
 
+/// How long the engine may take over its last commit once nobody speaks to it any more.
+const LAST_COMMIT: std::time::Duration = std::time::Duration::from_secs(10);
+
 /// Runs until `stop` completes, or until the store fails.
 pub async fn run(config: Config, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
     let problems = config.check();
@@ -86,6 +89,11 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> anyhow::Resu
     opened.probe.enter(Phase::Stopping);
     housekeeping::say_stopping();
     stop_all(&config, stopping, intake, tasks, handle, doer).await;
+    if failure.is_none() && tokio::time::timeout(LAST_COMMIT, ended).await.is_err() {
+        tracing::warn!(
+            "the engine's last commit did not end in time; what it held is durable or will be told again"
+        );
+    }
     match failure {
         None => {
             tracing::info!("stopped");
@@ -123,6 +131,8 @@ async fn stop_all(
     intake.shutdown().await;
     drop(handle);
     doer.abort();
+    // The engine ends when nobody can speak to it any more, and the doer could.
+    let _aborted = doer.await;
 }
 
 async fn start_probe(config: &Config, opened: &Opened, tasks: &mut JoinSet<()>) -> anyhow::Result<()> {
@@ -146,8 +156,12 @@ async fn start_inbox(
     let tls = opened.tls()?;
     let (signals, queue) = tokio::sync::mpsc::channel(SIGNALS);
     tasks.spawn(post_signals(queue, opened.transport(), opened.directory.clone()));
-    let packets =
-        Wire { signer: opened.signer.clone(), store: opened.store.clone(), vault: opened.vault.clone() };
+    let packets = Wire {
+        signer: opened.signer.clone(),
+        store: opened.store.clone(),
+        vault: opened.vault.clone(),
+        metrics: opened.metrics.clone(),
+    };
     let desk = Reception {
         packets: Arc::new(packets),
         tls: tls.clone(),

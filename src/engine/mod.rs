@@ -274,7 +274,7 @@ impl Engine {
             let row: EventRow = ledger::decode(&bytes)?;
             return Ok(if row.digest == digest { Reply::Duplicate(None) } else { Reply::Conflict });
         }
-        let transfer = Transfer::id_for(&event);
+        let transfer = Transfer::id_for(&event, now);
         draft.put(Table::Event, key, ledger::encode(&EventRow { digest, transfer }));
         for warning in &warnings {
             tracing::warn!(%transfer, field = %warning, "an optional field of a custody event was dropped");

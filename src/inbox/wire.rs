@@ -3,6 +3,8 @@
 //! Requests for records and parts of large messages are not spoken yet; whether a message may be taken at all is
 //! `judge`'s to say.
 
+use std::sync::Arc;
+
 use hyper::body::Bytes;
 
 use crate::directory::{Peer, Profile};
@@ -23,6 +25,7 @@ use crate::packet::xml::Document;
 use crate::packet::{Incoming, Packet, Received, open};
 use crate::perform::SignerHandle;
 use crate::store::{Store, Table, Vault};
+use crate::telemetry::Metrics;
 use crate::transfer::dispatch::PacketRef;
 use crate::transfer::event::{Acknowledgement, Arrival, Event, LateSignal};
 use crate::transfer::verdict::{Accepted, Verdict};
@@ -42,6 +45,8 @@ pub struct Wire {
     pub store: Store,
     /// Where they lie.
     pub vault: Vault,
+    /// Figures.
+    pub metrics: Arc<Metrics>,
 }
 
 /// A message that was read.
@@ -146,7 +151,7 @@ impl Packets for Wire {
         match &message.content {
             Content::Signal { signal, .. } => self.tell_signal(signal, ends),
             Content::Business(incoming) => match message.header.action.as_str() {
-                "MCCI_IN010000UK13" => tell_acknowledgement(incoming, ends),
+                "MCCI_IN010000UK13" => self.tell_acknowledgement(incoming, ends),
                 _ => tell_extract(incoming, ends, bytes, now),
             },
         }
@@ -178,7 +183,7 @@ impl Packets for Wire {
 }
 
 impl Wire {
-    fn signer_for(&self, profile: Profile) -> Result<Option<std::sync::Arc<Signer>>, CannotSign> {
+    fn signer_for(&self, profile: Profile) -> Result<Option<Arc<Signer>>, CannotSign> {
         match profile {
             Profile::Spine => Ok(None),
             Profile::Signed => self.signer.current().map(Some).ok_or(CannotSign),
@@ -226,6 +231,31 @@ impl Wire {
         }
     }
 
+    fn tell_acknowledgement(&self, incoming: &Incoming<'_>, ends: &Ends<'_>) -> Result<Told, ErrorText> {
+        let ack = ReadAcknowledgement::read(hl7(incoming)).map_err(|fault| {
+        tracing::warn!(message = %incoming.header.message_id, %fault, "an acknowledgement cannot be read");
+        content_error("the acknowledgement cannot be read")
+    })?;
+        self.metrics.acknowledged(ack.code.as_deref().filter(|_| !ack.positive));
+        let (message_id, from) = (incoming.header.message_id.clone(), ends.them.ods.clone());
+        let route = Route::Answers {
+            conversation: incoming.header.conversation,
+            refers_to: ack.refers_to.clone(),
+            from: from.clone(),
+        };
+        let event = move |packet| {
+            Event::Acknowledged(Acknowledgement {
+                message_id,
+                refers_to: ack.refers_to,
+                positive: ack.positive,
+                code: ack.code,
+                from,
+                packet: Some(packet),
+            })
+        };
+        Ok(Told::Business { route, event: Box::new(event) })
+    }
+
     fn sent_references(&self, message_id: &MessageId) -> Option<Vec<Reference>> {
         let (_, packet) = self.sent(message_id)?;
         let octets = self.vault.get(&packet.0.parse().ok()?).ok()?;
@@ -245,30 +275,6 @@ impl Wire {
         }?;
         Some((delivery.dispatch.to.clone(), delivery.dispatch.packet.clone()))
     }
-}
-
-fn tell_acknowledgement(incoming: &Incoming<'_>, ends: &Ends<'_>) -> Result<Told, ErrorText> {
-    let ack = ReadAcknowledgement::read(hl7(incoming)).map_err(|fault| {
-        tracing::warn!(message = %incoming.header.message_id, %fault, "an acknowledgement cannot be read");
-        content_error("the acknowledgement cannot be read")
-    })?;
-    let (message_id, from) = (incoming.header.message_id.clone(), ends.them.ods.clone());
-    let route = Route::Answers {
-        conversation: incoming.header.conversation,
-        refers_to: ack.refers_to.clone(),
-        from: from.clone(),
-    };
-    let event = move |packet| {
-        Event::Acknowledged(Acknowledgement {
-            message_id,
-            refers_to: ack.refers_to,
-            positive: ack.positive,
-            code: ack.code,
-            from,
-            packet: Some(packet),
-        })
-    };
-    Ok(Told::Business { route, event: Box::new(event) })
 }
 
 fn tell_extract(

@@ -177,9 +177,7 @@ pub fn import(input: &mut impl BufRead, folder: &Path) -> Result<u64, ImportErro
     if staging.exists() {
         std::fs::remove_dir_all(&staging).map_err(at)?;
     }
-    let store = Store::open(&staging, &Options::default())?;
-    let read = read_all(input, &store);
-    drop(store);
+    let read = fill(input, &staging);
     match read {
         Ok(records) => {
             std::fs::rename(&staging, folder).map_err(at)?;
@@ -193,6 +191,15 @@ pub fn import(input: &mut impl BufRead, folder: &Path) -> Result<u64, ImportErro
             Err(error)
         }
     }
+}
+
+/// Fills a new store, and opens it once more as its user will: its own records may say that we cannot.
+fn fill(input: &mut impl BufRead, staging: &Path) -> Result<u64, ImportError> {
+    let store = Store::open(staging, &Options::default())?;
+    let records = read_all(input, &store)?;
+    drop(store);
+    Store::open(staging, &Options::default())?;
+    Ok(records)
 }
 
 fn read_all(input: &mut impl BufRead, store: &Store) -> Result<u64, ImportError> {
@@ -228,6 +235,12 @@ fn read_all(input: &mut impl BufRead, store: &Store) -> Result<u64, ImportError>
                 }
                 if sha256 != STANDARD.encode(digest.finish()) {
                     return Err(ImportError::Incomplete("the digest does not fit"));
+                }
+                if !next_line(input, number + 1)?.is_empty() {
+                    return Err(ImportError::Malformed {
+                        line: number + 1,
+                        what: "something follows the last line",
+                    });
                 }
                 store.commit(changes)?;
                 return Ok(records);
@@ -286,6 +299,30 @@ mod tests {
     }
 
     #[test]
+    fn an_error_names_the_line_and_a_later_format_is_not_swapped_in() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = filled(&folder.path().join("a"));
+        let target = folder.path().join("b");
+        let mut lines: Vec<&[u8]> = out.split_inclusive(|b| *b == b'\n').collect();
+        lines[41] = b"{\"table\":\"nonsense\",\"key\":\"AA==\",\"bytes\":\"\"}\n";
+        let refused = import(&mut lines.concat().as_slice(), &target).unwrap_err();
+        assert_eq!(refused.to_string(), "line 42 of the export is malformed: an unknown table");
+
+        let later = folder.path().join("later");
+        {
+            let store = Store::open(&later, &Options::default()).unwrap();
+            let mut changes = Changes::default();
+            changes.put(Table::Meta, b"format", b"2".to_vec());
+            store.commit(changes).unwrap();
+            let mut out = Vec::new();
+            export(&store, &mut out).unwrap();
+            let refused = import(&mut out.as_slice(), &target).unwrap_err();
+            assert!(matches!(refused, ImportError::Store(StoreError::Format(_))), "{refused:?}");
+        }
+        assert!(!target.exists(), "or the service would not start");
+    }
+
+    #[test]
     fn a_truncated_or_changed_export_leaves_nothing_behind() {
         let folder = tempfile::tempdir().unwrap();
         let out = filled(&folder.path().join("a"));
@@ -295,6 +332,9 @@ mod tests {
         let changed = String::from_utf8(out.clone()).unwrap().replacen("\"n\":7}", "\"n\":8}", 1);
         assert!(matches!(import(&mut changed.as_bytes(), &target), Err(ImportError::Incomplete(_))));
         assert!(!target.exists() && !target.with_extension("importing").exists());
+        let longer = [&out[..], b"{}\n"].concat();
+        assert!(matches!(import(&mut longer.as_slice(), &target), Err(ImportError::Malformed { .. })));
+        assert!(!target.exists(), "what follows the last line was not digested");
         import(&mut out.as_slice(), &target).unwrap();
         assert!(matches!(import(&mut out.as_slice(), &target), Err(ImportError::NotEmpty)));
     }

@@ -1,9 +1,10 @@
 //! The keys that seal data keys: the present one, and older ones still needed to read.
 //!
-//! The key file holds one key a line, 64 hexadecimal digits, the present one first.
+//! The key file holds one key a line, 64 hexadecimal digits, the present one first; or one key as 32 raw bytes. To
+//! rotate, put a new line above the old ones and start the service again.
 
 use std::fmt;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -11,10 +12,13 @@ use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::digest;
 use ring::hmac;
 use ring::rand::{SecureRandom, SystemRandom};
+use rustix::fs::{CWD, RenameFlags};
 use zeroize::Zeroizing;
 
 /// Older keys kept for reading: one a rotation, more than thirty years of yearly ones.
 const MOST_KEYS: usize = 32;
+/// More than so many keys and empty lines take; what follows is not looked at.
+const LONGEST_FILE: u64 = 8 << 10;
 
 /// Why the keys cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -69,7 +73,13 @@ impl Keyring {
         if mode & 0o077 != 0 {
             return Err(KeyringError::Exposed(file.to_owned()));
         }
-        let text = Zeroizing::new(std::fs::read_to_string(file).map_err(at)?);
+        let bytes = Zeroizing::new(read_at_most(file, LONGEST_FILE).map_err(at)?);
+        // No file of hexadecimal digits is as short as this.
+        if let Ok(key) = <[u8; 32]>::try_from(&bytes[..]).map(Zeroizing::new) {
+            return Ok(Self { keys: vec![Master::new(&key)] });
+        }
+        let text =
+            str::from_utf8(&bytes).map_err(|_| KeyringError::Malformed { file: file.to_owned(), line: 1 })?;
         let mut keys = Vec::new();
         for (n, line) in text.lines().enumerate().filter(|(_, l)| !l.trim().is_empty()) {
             let malformed = || KeyringError::Malformed { file: file.to_owned(), line: n + 1 };
@@ -82,20 +92,11 @@ impl Keyring {
         Ok(Self { keys })
     }
 
-    /// Reads the key file, making one with a fresh key if there is none.
+    /// Reads the key file, making one with a fresh key if there is none. A key that is made survives a power cut:
+    /// what it will seal could not be read without it.
     pub fn load_or_create(file: &Path) -> Result<Self, KeyringError> {
         if !file.exists() {
-            let at = |source| KeyringError::File { file: file.to_owned(), source };
-            let mut key = Zeroizing::new([0u8; 32]);
-            fill(&mut *key);
-            let text: String = key.iter().map(|b| format!("{b:02x}")).collect();
-            let mut out = std::fs::OpenOptions::new()
-                .write(true)
-                .create_new(true)
-                .mode(0o400)
-                .open(file)
-                .map_err(at)?;
-            out.write_all(Zeroizing::new(text).as_bytes()).and_then(|()| out.sync_all()).map_err(at)?;
+            create(file).map_err(|source| KeyringError::File { file: file.to_owned(), source })?;
         }
         Self::load(file)
     }
@@ -111,6 +112,11 @@ impl Keyring {
             .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::empty(), &mut bytes)
             .expect("32 bytes are within what AES-GCM seals");
         WrappedKey { master: master.id.clone(), nonce, sealed: bytes }
+    }
+
+    /// Whether the present key wrapped it.
+    pub(super) fn is_present(&self, wrapped: &WrappedKey) -> bool {
+        wrapped.master == self.keys[0].id
     }
 
     /// Opens a wrapped data key; none if no key of ours made it.
@@ -140,15 +146,44 @@ impl Master {
     fn new(key: &[u8; 32]) -> Self {
         let fingerprint = digest::digest(&digest::SHA256, key);
         let unbound = UnboundKey::new(&AES_256_GCM, key).expect("an AES-256 key has 32 bytes");
+        let mut naming = digest::Context::new(&digest::SHA256);
+        naming.update(b"naming");
+        naming.update(key);
         Self {
             id: fingerprint.as_ref()[..4].iter().map(|b| format!("{b:02x}")).collect(),
             aead: LessSafeKey::new(unbound),
-            naming: hmac::Key::new(
-                hmac::HMAC_SHA256,
-                digest::digest(&digest::SHA256, &[b"naming", &key[..]].concat()).as_ref(),
-            ),
+            naming: hmac::Key::new(hmac::HMAC_SHA256, naming.finish().as_ref()),
         }
     }
+}
+
+/// Writes a file with a fresh key, whole or not at all, and never over another.
+fn create(file: &Path) -> std::io::Result<()> {
+    let mut key = Zeroizing::new([0u8; 32]);
+    fill(&mut *key);
+    let text = Zeroizing::new(key.iter().map(|b| format!("{b:02x}")).collect::<String>() + "\n");
+    let mut temporary = file.as_os_str().to_owned();
+    temporary.push(format!(".{}.tmp", std::process::id()));
+    let temporary = PathBuf::from(temporary);
+    let mut out =
+        std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+    out.write_all(text.as_bytes())?;
+    out.set_permissions(std::fs::Permissions::from_mode(0o400))?;
+    out.sync_all()?;
+    match rustix::fs::renameat_with(CWD, &temporary, CWD, file, RenameFlags::NOREPLACE) {
+        Ok(()) => {}
+        // Another process was first: its key is the key.
+        Err(rustix::io::Errno::EXIST) => std::fs::remove_file(&temporary)?,
+        Err(e) => return Err(e.into()),
+    }
+    let folder = file.parent().filter(|f| !f.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    super::folder::sync(folder)
+}
+
+fn read_at_most(file: &Path, most: u64) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(LONGEST_FILE as usize);
+    std::fs::File::open(file)?.take(most).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Fills with random bytes.
@@ -178,6 +213,29 @@ mod tests {
         Keyring::load_or_create(&file).unwrap();
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o444)).unwrap();
         assert!(matches!(Keyring::load(&file), Err(KeyringError::Exposed(_))));
+    }
+
+    #[test]
+    fn a_key_is_made_once_and_a_raw_one_is_taken() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("vault.key");
+        let made = Keyring::load_or_create(&file).unwrap();
+        let wrapped = made.wrap(&[7; 32]);
+        let again = Keyring::load_or_create(&file).unwrap();
+        assert!(again.unwrap(&wrapped).is_some(), "the second start uses the key of the first");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left lying");
+        create(&file).unwrap();
+        assert!(Keyring::load(&file).unwrap().unwrap(&wrapped).is_some(), "a key is never overwritten");
+
+        let raw = folder.path().join("raw.key");
+        std::fs::write(&raw, [9; 32]).unwrap();
+        std::fs::set_permissions(&raw, std::fs::Permissions::from_mode(0o400)).unwrap();
+        assert_eq!(format!("{:?}", Keyring::load(&raw).unwrap()), "Keyring(1 keys, masked)");
+        let text = "09".repeat(32);
+        std::fs::remove_file(&raw).unwrap();
+        std::fs::write(&raw, text).unwrap();
+        std::fs::set_permissions(&raw, std::fs::Permissions::from_mode(0o400)).unwrap();
+        Keyring::load(&raw).unwrap();
     }
 
     #[test]

@@ -6,12 +6,17 @@
 
 mod database;
 mod export;
+mod folder;
 mod keyring;
+mod reference;
 mod seal;
 mod segment;
+mod table;
 mod vault;
 
-pub use database::{Changes, Options, Space, Store, StoreError, Sync, Table};
+pub use database::{LARGEST_VALUE, Options, Space, Store, StoreError, Sync};
 pub use export::{ExportError, ImportError, export, import};
 pub use keyring::{Keyring, KeyringError};
-pub use vault::{SealedRef, Vault, VaultError};
+pub use reference::SealedRef;
+pub use table::{Changes, Table};
+pub use vault::{LARGEST_READ, LARGEST_RECORD, Unsealed, Vault, VaultError};

@@ -1,6 +1,9 @@
-//! AES-256-GCM in chunks, so that any amount can be sealed under one data key and a cut or a swap shows.
+//! AES-256-GCM in chunks, so that any amount can be sealed under one data key in constant memory, and a cut or a swap
+//! shows.
 //!
 //! Every record has a data key of its own, used once: the nonce is the chunk's number.
+
+use std::io::{self, Read, Write};
 
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 
@@ -8,47 +11,99 @@ use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 const CHUNK: usize = 64 << 10;
 const TAG: usize = 16;
 
-/// Bytes that `plain` bytes take once sealed. At least one chunk, so that nothing at all is authenticated too.
-pub fn sealed_length(plain: u64) -> u64 {
+/// Bytes that `plain` bytes take once sealed; none if there is no such number. At least one chunk, so that nothing at
+/// all is authenticated too.
+pub fn sealed_length(plain: u64) -> Option<u64> {
     let chunks = plain.div_ceil(CHUNK as u64).max(1);
-    plain + chunks * TAG as u64
+    plain.checked_add(chunks.checked_mul(TAG as u64)?)
 }
 
 /// Seals `plain` under a data key that is used for nothing else.
 pub fn seal(key: &[u8; 32], plain: &[u8]) -> Vec<u8> {
-    let key = aead(key);
     let mut sealed = Vec::with_capacity(plain.len() + (plain.len() / CHUNK + 1) * TAG);
-    let chunks: Vec<&[u8]> = if plain.is_empty() { vec![&[]] } else { plain.chunks(CHUNK).collect() };
-    let last = chunks.len() - 1;
-    for (number, chunk) in chunks.into_iter().enumerate() {
-        let start = sealed.len();
-        sealed.extend_from_slice(chunk);
-        let tag = key
-            .seal_in_place_separate_tag(nonce(number), aad(number == last), &mut sealed[start..])
-            .expect("a chunk is within what AES-GCM seals");
-        sealed.extend_from_slice(tag.as_ref());
-    }
+    seal_stream(key, &mut &*plain, &mut sealed).expect("memory can be read and written");
     sealed
 }
 
-/// Opens what [`seal`] made; none if a single bit differs, or anything is missing or too much.
-pub fn open(key: &[u8; 32], mut sealed: Vec<u8>) -> Option<Vec<u8>> {
+/// Seals all that `from` gives into `to`, a chunk at a time. Returns how many plain bytes there were.
+pub fn seal_stream(key: &[u8; 32], from: &mut impl Read, to: &mut impl Write) -> io::Result<u64> {
     let key = aead(key);
-    let mut plain = Vec::with_capacity(sealed.len());
-    let last = sealed.len().div_ceil(CHUNK + TAG).checked_sub(1)?;
-    for (number, chunk) in sealed.chunks_mut(CHUNK + TAG).enumerate() {
-        plain.extend_from_slice(key.open_in_place(nonce(number), aad(number == last), chunk).ok()?);
+    let (mut number, mut length) = (0, 0);
+    let mut chunk = next_chunk(from)?;
+    loop {
+        // Only a full chunk can have one after it, and whether it has must be known before it is sealed.
+        let next = if chunk.len() == CHUNK { next_chunk(from)? } else { Vec::new() };
+        length += chunk.len() as u64;
+        key.seal_in_place_append_tag(nonce(number), aad(next.is_empty()), &mut chunk)
+            .expect("a chunk is within what AES-GCM seals");
+        to.write_all(&chunk)?;
+        if next.is_empty() {
+            return Ok(length);
+        }
+        chunk = next;
+        number += 1;
     }
-    Some(plain)
+}
+
+fn next_chunk(from: &mut impl Read) -> io::Result<Vec<u8>> {
+    let mut chunk = Vec::with_capacity(CHUNK + TAG);
+    from.take(CHUNK as u64).read_to_end(&mut chunk)?;
+    Ok(chunk)
+}
+
+/// Opens what was sealed, a chunk at a time. What it gives is authentic, but only after its end came is it known to be
+/// whole.
+pub struct Opener<R> {
+    from: R,
+    key: LessSafeKey,
+    number: u64,
+    /// Sealed bytes still to come.
+    left: u64,
+    chunk: Vec<u8>,
+    /// What of the chunk is plain and not yet given.
+    ready: std::ops::Range<usize>,
+}
+
+impl<R: Read> Opener<R> {
+    /// Reads `length` sealed bytes from `from`.
+    pub fn new(key: &[u8; 32], from: R, length: u64) -> Self {
+        Self { from, key: aead(key), number: 0, left: length, chunk: Vec::new(), ready: 0..0 }
+    }
+
+    fn open_next(&mut self) -> io::Result<()> {
+        let length = self.left.min((CHUNK + TAG) as u64);
+        self.chunk.resize(length as usize, 0);
+        self.from.read_exact(&mut self.chunk)?;
+        let damaged = |_| io::Error::new(io::ErrorKind::InvalidData, "sealed bytes do not open");
+        let last = aad(self.left == length);
+        let plain = self.key.open_in_place(nonce(self.number), last, &mut self.chunk).map_err(damaged)?;
+        self.ready = 0..plain.len();
+        self.number += 1;
+        // Only now: after a failure there must be something left, or asking again would look like the end.
+        self.left -= length;
+        Ok(())
+    }
+}
+
+impl<R: Read> Read for Opener<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if self.ready.is_empty() && self.left > 0 {
+            self.open_next()?;
+        }
+        let taken = self.ready.len().min(into.len());
+        into[..taken].copy_from_slice(&self.chunk[self.ready.start..self.ready.start + taken]);
+        self.ready.start += taken;
+        Ok(taken)
+    }
 }
 
 fn aead(key: &[u8; 32]) -> LessSafeKey {
     LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key).expect("an AES-256 key has 32 bytes"))
 }
 
-fn nonce(number: usize) -> Nonce {
+fn nonce(number: u64) -> Nonce {
     let mut bytes = [0u8; NONCE_LEN];
-    bytes[NONCE_LEN - 8..].copy_from_slice(&(number as u64).to_be_bytes());
+    bytes[NONCE_LEN - 8..].copy_from_slice(&number.to_be_bytes());
     Nonce::assume_unique_for_key(bytes)
 }
 
@@ -61,23 +116,46 @@ fn aad(last: bool) -> Aad<[u8; 1]> {
 mod tests {
     use super::*;
 
+    fn open(key: &[u8; 32], sealed: &[u8]) -> Option<Vec<u8>> {
+        let mut plain = Vec::new();
+        Opener::new(key, sealed, sealed.len() as u64).read_to_end(&mut plain).ok()?;
+        Some(plain)
+    }
+
     #[test]
     fn what_was_sealed_opens_and_nothing_else_does() {
         let key = [3; 32];
         for length in [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK] {
             let plain: Vec<u8> = (0..length).map(|n| (n % 251) as u8).collect();
             let sealed = seal(&key, &plain);
-            assert_eq!(sealed.len() as u64, sealed_length(length as u64));
-            assert_eq!(open(&key, sealed.clone()), Some(plain));
-            assert_eq!(open(&[4; 32], sealed.clone()), None, "another key");
+            assert_eq!(sealed_length(length as u64), Some(sealed.len() as u64));
+            assert_eq!(open(&key, &sealed), Some(plain));
+            assert_eq!(open(&[4; 32], &sealed), None, "another key");
             let mut flipped = sealed.clone();
             flipped[length / 2] ^= 1;
-            assert_eq!(open(&key, flipped), None, "a flipped bit");
-            assert_eq!(open(&key, sealed[..sealed.len() - 1].to_vec()), None, "a byte missing");
+            assert_eq!(open(&key, &flipped), None, "a flipped bit");
+            assert_eq!(open(&key, &sealed[..sealed.len() - 1]), None, "a byte missing");
+            assert_eq!(open(&key, &[&sealed[..], b"x"].concat()), None, "a byte too much");
         }
         let two = seal(&key, &vec![1; 2 * CHUNK]);
-        assert_eq!(open(&key, two[..CHUNK + TAG].to_vec()), None, "a whole chunk missing");
+        assert_eq!(open(&key, &two[..CHUNK + TAG]), None, "a whole chunk missing");
         let swapped = [&two[CHUNK + TAG..], &two[..CHUNK + TAG]].concat();
-        assert_eq!(open(&key, swapped), None, "chunks out of order");
+        assert_eq!(open(&key, &swapped), None, "chunks out of order");
+    }
+
+    #[test]
+    fn a_source_that_gives_a_byte_at_a_time_seals_the_same() {
+        struct Dribble<'b>(&'b [u8]);
+        impl Read for Dribble<'_> {
+            fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+                let most = into.len().min(1);
+                self.0.read(&mut into[..most])
+            }
+        }
+        let plain = vec![7; CHUNK + 9];
+        let mut sealed = Vec::new();
+        let length = seal_stream(&[1; 32], &mut Dribble(&plain), &mut sealed).unwrap();
+        assert_eq!(length, plain.len() as u64);
+        assert_eq!(sealed, seal(&[1; 32], &plain), "chunks are of our size, not of the source's");
     }
 }

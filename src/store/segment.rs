@@ -5,7 +5,7 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -83,7 +83,11 @@ fn append(folder: &Path, mut next: u64, mut incoming: mpsc::Receiver<Waiting>) {
                 // What reached the file is not known: the next batch begins a new one.
                 open = None;
                 for (_, reply) in batch.drain(..) {
-                    let _ = reply.send(Err(std::io::Error::new(error.kind(), error.to_string())));
+                    let each = match error.raw_os_error() {
+                        Some(code) => std::io::Error::from_raw_os_error(code),
+                        None => std::io::Error::new(error.kind(), error.to_string()),
+                    };
+                    let _ = reply.send(Err(each));
                 }
             }
         }
@@ -103,11 +107,12 @@ impl Segment {
         next: &mut u64,
     ) -> std::io::Result<&'s mut Self> {
         if open.as_ref().is_none_or(|s| s.length >= ROTATE_AT) {
-            let path: PathBuf = folder.join(file_name(*next));
-            let file = File::options().append(true).create_new(true).open(path)?;
-            File::open(folder)?.sync_all()?;
-            *open = Some(Self { number: *next, file, length: 0 });
+            let number = *next;
+            // Counted first: a file that was made but could not be synced is not tried again.
             *next += 1;
+            let file = File::options().append(true).create_new(true).open(folder.join(file_name(number)))?;
+            super::folder::sync(folder)?;
+            *open = Some(Self { number, file, length: 0 });
         }
         Ok(open.as_mut().expect("a segment was just opened if there was none"))
     }

@@ -1,27 +1,30 @@
 //! Packets, receipts and quarantined messages, sealed at rest. Written once, never changed; throwing away a
 //! [`SealedRef`] throws away the only key that opens what it names.
 //!
-//! Small ones share segment files that are synced once a batch, large ones have a file each.
+//! Small ones share segment files that are synced once a batch, large ones have a file each. Files that nothing refers
+//! to any more are not looked for here.
 
-use std::fmt;
 use std::fs::File;
-use std::io::Write;
+use std::io::{self, BufReader, Cursor, Read, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::sync::Arc;
 
 use ring::digest;
 use zeroize::Zeroizing;
 
-use crate::store::keyring::{Keyring, WrappedKey, fill};
-use crate::store::seal;
-use crate::store::segment::{Appender, Place, file_name};
+use crate::store::folder;
+use crate::store::keyring::{Keyring, fill};
+use crate::store::reference::{SealedRef, Where};
+use crate::store::seal::{self, Opener};
+use crate::store::segment::{Appender, file_name};
 
 /// Above this a record gets a file of its own: there the 0.3 ms of a create, sync and rename no longer counts.
 const SMALL: usize = 256 << 10;
-/// The most that is read back at once: above any message the wire allows, with room.
-const MOST: u64 = 64 << 20;
+/// The most bytes [`Vault::get`] reads at once: above any message the wire allows, with room.
+pub const LARGEST_READ: u64 = 64 << 20;
+/// The most bytes of one record: a whole record with its attachments has been seen at a gigabyte, never at four.
+pub const LARGEST_RECORD: u64 = 4 << 30;
 
 /// Why sealed bytes could not be written or read back. Names files, never content.
 #[derive(Debug, thiserror::Error)]
@@ -35,32 +38,28 @@ pub enum VaultError {
         file: PathBuf,
         /// What the system said.
         #[source]
-        source: std::io::Error,
+        source: io::Error,
     },
-    /// The bytes do not open: changed, cut short, or under another key.
-    #[error("sealed bytes in {0} do not open: they were changed, or the key is another")]
+    /// Another process has it.
+    #[error("the vault in {0} is in use by another process; stop that service first")]
+    InUse(PathBuf),
+    /// What was to be sealed could not be read to its end.
+    #[error("the bytes to be sealed could not be read")]
+    Source(#[source] io::Error),
+    /// The bytes do not open: changed or cut short.
+    #[error("sealed bytes in {0} do not open: they were changed or cut short")]
     Damaged(PathBuf),
+    /// None of the keys wrapped the key of these bytes.
+    #[error(
+        "no vault key opens sealed bytes in {0}; put the older key back as a further line of the key file"
+    )]
+    OtherKey(PathBuf),
     /// The reference was not made by a vault.
     #[error("the reference to sealed bytes is malformed")]
     Reference,
-    /// More than is read at once.
-    #[error("sealed bytes are larger than {MOST} bytes")]
-    TooLarge,
-}
-
-/// Where sealed bytes lie and the wrapped key that opens them.
-#[derive(Clone, PartialEq, Eq)]
-pub struct SealedRef {
-    place: Where,
-    /// Plain bytes.
-    length: u64,
-    key: WrappedKey,
-}
-
-#[derive(Clone, PartialEq, Eq)]
-enum Where {
-    Segment(Place),
-    File(String),
+    /// More than is taken.
+    #[error("sealed bytes are larger than the {0} bytes allowed")]
+    TooLarge(u64),
 }
 
 /// The sealed files of one node. Clones are the same vault.
@@ -69,112 +68,204 @@ pub struct Vault {
     folder: Arc<PathBuf>,
     keys: Arc<Keyring>,
     appender: Appender,
+    _claim: Arc<File>,
 }
 
 impl Vault {
     /// Opens the folder, making it if there is none.
     pub fn open(folder: &Path, keys: Keyring) -> Result<Self, VaultError> {
         let at = |source| VaultError::File { doing: "open", file: folder.to_owned(), source };
-        std::fs::create_dir_all(folder).map_err(at)?;
+        folder::make(folder).map_err(at)?;
+        let claim = folder::claim(folder).map_err(at)?.ok_or_else(|| VaultError::InUse(folder.to_owned()))?;
+        remove_unfinished(folder).map_err(at)?;
         let appender = Appender::start(folder).map_err(at)?;
-        Ok(Self { folder: Arc::new(folder.to_owned()), keys: Arc::new(keys), appender })
+        let folder = Arc::new(folder.to_owned());
+        Ok(Self { folder, keys: Arc::new(keys), appender, _claim: Arc::new(claim) })
     }
 
     /// Seals `plain`; durable when it returns.
     pub async fn put(&self, plain: &[u8]) -> Result<SealedRef, VaultError> {
-        let mut key = Zeroizing::new([0u8; 32]);
-        fill(&mut *key);
-        let sealed = seal::seal(&key, plain);
-        let place = if plain.len() <= SMALL {
-            let at =
-                |source| VaultError::File { doing: "append to", file: self.folder.to_path_buf(), source };
-            Where::Segment(self.appender.append(sealed).await.map_err(at)?)
-        } else {
-            let name = self.keys.name(digest::digest(&digest::SHA256, &sealed).as_ref());
-            let path = self.folder.join(&name);
-            let written = tokio::task::spawn_blocking(move || write_file(&path, &sealed)).await;
-            let at = |source| VaultError::File { doing: "write", file: self.folder.join(&name), source };
-            written.unwrap_or_else(|e| Err(std::io::Error::other(e))).map_err(at)?;
-            Where::File(name)
-        };
+        if plain.len() > SMALL {
+            return self.put_stream(Cursor::new(Zeroizing::new(plain.to_vec()))).await;
+        }
+        let key = data_key();
+        let place = self.appender.append(seal::seal(&key, plain)).await;
+        let at = |source| VaultError::File { doing: "append to", file: self.folder.to_path_buf(), source };
+        let place = Where::Segment(place.map_err(at)?);
         Ok(SealedRef { place, length: plain.len() as u64, key: self.keys.wrap(&key) })
     }
 
-    /// The plain bytes again.
-    pub fn get(&self, sealed: &SealedRef) -> Result<Vec<u8>, VaultError> {
-        if sealed.length > MOST {
-            return Err(VaultError::TooLarge);
+    /// Seals all that `from` gives into a file of its own, in constant memory; durable when it returns.
+    pub async fn put_stream(&self, from: impl Read + Send + 'static) -> Result<SealedRef, VaultError> {
+        let vault = self.clone();
+        let written = tokio::task::spawn_blocking(move || vault.write_file(from)).await;
+        written.unwrap_or_else(|stopped| Err(VaultError::Source(io::Error::other(stopped))))
+    }
+
+    fn write_file(&self, from: impl Read) -> Result<SealedRef, VaultError> {
+        let temporary = self.folder.join(format!("{}.tmp", random_name()));
+        let written = self.write_as(&temporary, from);
+        if written.is_err() {
+            // Nothing refers to it; if it cannot be removed now, the next start does.
+            let _ = std::fs::remove_file(&temporary);
         }
+        written
+    }
+
+    fn write_as(&self, temporary: &Path, from: impl Read) -> Result<SealedRef, VaultError> {
+        let at = |source| VaultError::File { doing: "write", file: temporary.to_owned(), source };
+        let key = data_key();
+        let mut from = Source { from: from.take(LARGEST_RECORD + 1), failed: None };
+        let mut out = Digesting {
+            file: File::create(temporary).map_err(at)?,
+            seen: digest::Context::new(&digest::SHA256),
+        };
+        let sealed = seal::seal_stream(&key, &mut from, &mut out);
+        if let Some(source) = from.failed {
+            return Err(VaultError::Source(source));
+        }
+        let length = sealed.map_err(at)?;
+        if length > LARGEST_RECORD {
+            return Err(VaultError::TooLarge(LARGEST_RECORD));
+        }
+        out.file.sync_all().map_err(at)?;
+        let name = self.keys.name(out.seen.finish().as_ref());
+        std::fs::rename(temporary, self.folder.join(&name)).map_err(at)?;
+        folder::sync(&self.folder).map_err(at)?;
+        Ok(SealedRef { place: Where::File(name), length, key: self.keys.wrap(&key) })
+    }
+
+    /// The plain bytes again, at most [`LARGEST_READ`].
+    pub fn get(&self, sealed: &SealedRef) -> Result<Vec<u8>, VaultError> {
+        if sealed.length > LARGEST_READ {
+            return Err(VaultError::TooLarge(LARGEST_READ));
+        }
+        let mut reader = self.reader(sealed)?;
+        let mut plain = Vec::with_capacity(sealed.length as usize);
+        match reader.read_to_end(&mut plain) {
+            Ok(_) => Ok(plain),
+            Err(source) => Err(reader.fault(source)),
+        }
+    }
+
+    /// The plain bytes as a stream, of any length. What it gives is authentic; only its end says that it is whole.
+    pub fn reader(&self, sealed: &SealedRef) -> Result<Unsealed, VaultError> {
         let (name, offset) = match &sealed.place {
             Where::Segment(place) => (file_name(place.segment), place.offset),
             Where::File(name) => (name.clone(), 0),
         };
         let path = self.folder.join(name);
-        let at = |source| VaultError::File { doing: "read", file: path.clone(), source };
-        let key = self.keys.unwrap(&sealed.key).ok_or_else(|| VaultError::Damaged(path.clone()))?;
-        let length = usize::try_from(seal::sealed_length(sealed.length)).map_err(|_| VaultError::TooLarge)?;
-        let mut bytes = vec![0; length];
-        File::open(&path).and_then(|file| file.read_exact_at(&mut bytes, offset)).map_err(at)?;
-        seal::open(&key, bytes).ok_or(VaultError::Damaged(path))
+        let key = self.keys.unwrap(&sealed.key).ok_or_else(|| VaultError::OtherKey(path.clone()))?;
+        let length = seal::sealed_length(sealed.length).ok_or(VaultError::Reference)?;
+        let file = match File::open(&path) {
+            Ok(file) => At { file, offset },
+            Err(source) => return Err(VaultError::File { doing: "read", file: path, source }),
+        };
+        Ok(Unsealed { opener: Opener::new(&key, BufReader::new(file), length), path })
     }
-}
 
-fn write_file(path: &Path, sealed: &[u8]) -> std::io::Result<()> {
-    let temporary = path.with_extension("tmp");
-    let mut file = File::create(&temporary)?;
-    file.write_all(sealed)?;
-    file.sync_all()?;
-    std::fs::rename(&temporary, path)?;
-    match path.parent() {
-        Some(folder) => File::open(folder)?.sync_all(),
-        None => Ok(()),
-    }
-}
-
-impl fmt::Display for SealedRef {
-    /// One word, as stored records carry it: place, length, and the wrapped key.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.place {
-            Where::Segment(place) => write!(f, "s:{:x}:{:x}", place.segment, place.offset)?,
-            Where::File(name) => write!(f, "f:{name}:0")?,
+    /// The same bytes under the present key, so that an older one can be given up; none if it is the present one. The
+    /// old reference still opens them while the old key is known.
+    pub fn rewrap(&self, sealed: &SealedRef) -> Result<Option<SealedRef>, VaultError> {
+        if self.keys.is_present(&sealed.key) {
+            return Ok(None);
         }
-        write!(f, ":{:x}:{}:", self.length, self.key.master)?;
-        self.key.nonce.iter().chain(&self.key.sealed).try_for_each(|b| write!(f, "{b:02x}"))
+        let other = || VaultError::OtherKey(self.folder.to_path_buf());
+        let key = self.keys.unwrap(&sealed.key).ok_or_else(other)?;
+        Ok(Some(SealedRef { key: self.keys.wrap(&key), ..sealed.clone() }))
     }
 }
 
-impl fmt::Debug for SealedRef {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SealedRef(masked)")
+/// Plain bytes, opened as they are read.
+pub struct Unsealed {
+    opener: Opener<BufReader<At>>,
+    path: PathBuf,
+}
+
+impl Unsealed {
+    fn fault(self, source: io::Error) -> VaultError {
+        match source.kind() {
+            io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => VaultError::Damaged(self.path),
+            _ => VaultError::File { doing: "read", file: self.path, source },
+        }
     }
 }
 
-impl FromStr for SealedRef {
-    type Err = VaultError;
-
-    fn from_str(text: &str) -> Result<Self, VaultError> {
-        read_reference(text).ok_or(VaultError::Reference)
+impl Read for Unsealed {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.opener.read(into)
     }
 }
 
-fn read_reference(text: &str) -> Option<SealedRef> {
-    let mut fields = text.split(':');
-    let mut field = || fields.next();
-    let (kind, first, second) = (field()?, field()?, field()?);
-    let number = |text: &str| u64::from_str_radix(text, 16).ok();
-    let place = match kind {
-        "s" => Where::Segment(Place { segment: number(first)?, offset: number(second)? }),
-        "f" if first.bytes().all(|b| b.is_ascii_hexdigit()) => Where::File(first.to_owned()),
-        _ => return None,
-    };
-    let length = number(field()?)?;
-    let master = field()?.to_owned();
-    let digits = field()?;
-    let byte = |n: usize| u8::from_str_radix(digits.get(2 * n..2 * n + 2)?, 16).ok();
-    let bytes: Vec<u8> = (0..digits.len() / 2).map(byte).collect::<Option<_>>()?;
-    let (nonce, sealed) = bytes.split_first_chunk::<12>()?;
-    let key = WrappedKey { master, nonce: *nonce, sealed: sealed.to_vec() };
-    field().is_none().then_some(SealedRef { place, length, key })
+/// A file read from a place on, whatever others read of it.
+struct At {
+    file: File,
+    offset: u64,
+}
+
+impl Read for At {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read_at(into, self.offset)?;
+        self.offset += read as u64;
+        Ok(read)
+    }
+}
+
+/// What is to be sealed; remembers that it was this end that failed.
+struct Source<R> {
+    from: R,
+    failed: Option<io::Error>,
+}
+
+impl<R: Read> Read for Source<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.from.read(into).inspect_err(|e| {
+            if e.kind() != io::ErrorKind::Interrupted {
+                self.failed = Some(io::Error::new(e.kind(), e.to_string()));
+            }
+        })
+    }
+}
+
+/// Digests what it writes: the file's name comes of it.
+struct Digesting {
+    file: File,
+    seen: digest::Context,
+}
+
+impl Write for Digesting {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.seen.update(&bytes[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+fn data_key() -> Zeroizing<[u8; 32]> {
+    let mut key = Zeroizing::new([0u8; 32]);
+    fill(&mut *key);
+    key
+}
+
+fn random_name() -> String {
+    let mut bytes = [0u8; 16];
+    fill(&mut bytes);
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// Files whose writing a crash cut short: nothing was told of them.
+fn remove_unfinished(folder: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|e| e == "tmp") {
+            std::fs::remove_file(path)?;
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -188,11 +279,15 @@ mod tests {
         (folder, vault)
     }
 
+    fn plain(length: usize) -> Vec<u8> {
+        (0..length).map(|n| (n % 253) as u8).collect()
+    }
+
     #[tokio::test]
     async fn small_and_large_records_come_back_by_their_reference() {
         let (_folder, vault) = vault().await;
         for length in [0, 10_240, SMALL, SMALL + 1, 5 << 20] {
-            let plain: Vec<u8> = (0..length).map(|n| (n % 253) as u8).collect();
+            let plain = plain(length);
             let sealed = vault.put(&plain).await.unwrap();
             let read: SealedRef = sealed.to_string().parse().unwrap();
             assert_eq!(read, sealed, "a reference survives being stored");
@@ -201,16 +296,35 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nothing_readable_lies_on_disk_and_a_flipped_bit_shows() {
+    async fn nothing_readable_lies_on_disk() {
         let (folder, vault) = vault().await;
         let plain = b"NHS number 9990000018, morphine".repeat(100);
-        let sealed = vault.put(&plain).await.unwrap();
-        let path = folder.path().join("vault").join(file_name(0));
-        let mut bytes = std::fs::read(&path).unwrap();
+        vault.put(&plain).await.unwrap();
+        let bytes = std::fs::read(folder.path().join("vault").join(file_name(0))).unwrap();
         assert!(!bytes.windows(10).any(|w| w == b"9990000018"), "sealed means unreadable");
-        bytes[40] ^= 1;
-        std::fs::write(&path, bytes).unwrap();
-        assert!(matches!(vault.get(&sealed), Err(VaultError::Damaged(_))));
+    }
+
+    #[tokio::test]
+    async fn bytes_changed_or_cut_short_are_an_error_that_names_the_file() {
+        for length in [1000, SMALL + 70_000] {
+            let (folder, vault) = vault().await;
+            let sealed = vault.put(&plain(length)).await.unwrap();
+            let name = match &sealed.place {
+                Where::Segment(place) => file_name(place.segment),
+                Where::File(name) => name.clone(),
+            };
+            let path = folder.path().join("vault").join(name);
+            let whole = std::fs::read(&path).unwrap();
+            let mut flipped = whole.clone();
+            flipped[length / 2] ^= 1;
+            for bad in [&flipped[..], &whole[..whole.len() - 1], &[]] {
+                std::fs::write(&path, bad).unwrap();
+                let error = vault.get(&sealed);
+                assert!(matches!(&error, Err(VaultError::Damaged(p)) if *p == path), "{error:?}");
+            }
+            std::fs::write(&path, whole).unwrap();
+            assert_eq!(vault.get(&sealed).unwrap(), plain(length), "restored from a backup it opens");
+        }
     }
 
     #[tokio::test]
@@ -224,5 +338,36 @@ mod tests {
             let (n, sealed) = one.await.unwrap();
             assert_eq!(vault.get(&sealed).unwrap(), [n; 1000]);
         }
+    }
+
+    #[tokio::test]
+    async fn a_second_process_is_refused_and_leftovers_of_a_crash_go() {
+        let (folder, vault) = vault().await;
+        let keys = || Keyring::load(&folder.path().join("key")).unwrap();
+        let path = folder.path().join("vault");
+        let leftover = path.join("00ff.tmp");
+        std::fs::write(&leftover, b"half a file").unwrap();
+        assert!(matches!(Vault::open(&path, keys()), Err(VaultError::InUse(_))));
+        assert!(leftover.exists(), "it might be the other's");
+        drop(vault);
+        Vault::open(&path, keys()).unwrap();
+        assert!(!leftover.exists(), "nobody was told of it");
+    }
+
+    #[tokio::test]
+    async fn a_source_that_fails_leaves_nothing_behind() {
+        struct Broken;
+        impl Read for Broken {
+            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+                Err(io::Error::other("the connection broke"))
+            }
+        }
+        let (folder, vault) = vault().await;
+        let from = Cursor::new(plain(SMALL)).chain(Broken);
+        let refused = vault.put_stream(from).await;
+        assert!(matches!(refused, Err(VaultError::Source(_))), "it is not the disk's fault: {refused:?}");
+        let left: Vec<_> =
+            std::fs::read_dir(folder.path().join("vault")).unwrap().map(|e| e.unwrap().file_name()).collect();
+        assert_eq!(left, ["lock"]);
     }
 }

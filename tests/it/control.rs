@@ -66,7 +66,7 @@ impl Node {
                     let event: CustodyEvent = serde_json::from_slice(&bytes).map_err(|_| {
                         Refusal::new(RefusalKind::BadEvent, "the event cannot be read", "Correct it.")
                     })?;
-                    let (event_id, transfer) = (event.event_id, Transfer::id_for(&event));
+                    let (event_id, transfer) = (event.event_id, Transfer::id_for(&event, event.occurred_at));
                     let input = Input::Custody {
                         event: Box::new(event),
                         digest: "d".to_owned(),

@@ -218,7 +218,7 @@ impl Site {
                     self.folder.display()
                 );
             }
-            if self.ask(Request::Status).is_ok() {
+            if self.takes_events() {
                 return Ok(running);
             }
             if clock::instant() > deadline {
@@ -226,6 +226,11 @@ impl Site {
             }
             std::thread::sleep(Duration::from_millis(50));
         }
+    }
+
+    /// Whether the daemon answers, and events can come in.
+    fn takes_events(&self) -> bool {
+        matches!(self.ask(Request::Status), Ok(Reply::Status(status)) if status.intake.connected)
     }
 
     /// Asks the daemon.
