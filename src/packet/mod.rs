@@ -71,6 +71,16 @@ pub enum AssembleFault {
         /// What one message takes.
         most_attachments: usize,
     },
+    /// One attachment is more than an attachment may be (LM01).
+    #[error("attachment {number} has {characters} characters as base64; one attachment takes {most}")]
+    AttachmentTooLarge {
+        /// Which, from 1.
+        number: usize,
+        /// What it has.
+        characters: u64,
+        /// What one takes.
+        most: u64,
+    },
     /// What was to be stamped anew is not a packet of ours.
     #[error("the stored packet could not be read back")]
     Unreadable(#[from] PacketFault),
@@ -104,13 +114,15 @@ pub enum PacketFault {
 pub struct PacketLimits {
     /// Octets of the whole body. 4,999,600 by default (wire reference §2.1).
     pub message_bytes: u64,
+    /// Characters of base64 of one attachment, its line ends not counted. 4,500,000 by default (LM01).
+    pub attachment_characters: u64,
     /// Attachments beside the HL7 part. 98 by default.
     pub attachments: usize,
 }
 
 impl Default for PacketLimits {
     fn default() -> Self {
-        Self { message_bytes: 4_999_600, attachments: 98 }
+        Self { message_bytes: 4_999_600, attachment_characters: 4_500_000, attachments: 98 }
     }
 }
 
@@ -162,7 +174,8 @@ pub fn restamp(
     let parts = old.attachments();
     let bodies: Vec<(&str, &[u8])> =
         parts.iter().filter_map(|(_, part)| part.map(|p| (p.content_type.as_str(), &*p.body))).collect();
-    let limits = PacketLimits { message_bytes: u64::MAX, attachments: usize::MAX };
+    let limits =
+        PacketLimits { message_bytes: u64::MAX, attachment_characters: u64::MAX, attachments: usize::MAX };
     frame(&header, &hl7_id, &hl7.body, &old.manifest[1..], &bodies, signer, limits)
 }
 
@@ -175,6 +188,13 @@ fn frame(
     signer: Option<&Signer>,
     limits: PacketLimits,
 ) -> Result<Packet, AssembleFault> {
+    for (index, (_, octets)) in bodies.iter().enumerate() {
+        let characters = (octets.len() as u64).div_ceil(3) * 4;
+        if characters > limits.attachment_characters {
+            let most = limits.attachment_characters;
+            return Err(AssembleFault::AttachmentTooLarge { number: index + 1, characters, most });
+        }
+    }
     let mut envelope = envelope::write_business(header, hl7_id, items).into_bytes();
     let cids: Vec<&str> = items
         .iter()

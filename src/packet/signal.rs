@@ -62,8 +62,8 @@ pub struct EbError {
 pub struct SoapFault {
     /// The local part of the fault code, such as `Server`.
     pub code: String,
-    /// The hub's own codes.
-    pub hub_codes: Vec<u32>,
+    /// The hub's own codes, as text: `SEF002` is as legal as 206.
+    pub hub_codes: Vec<String>,
 }
 
 /// An error to answer with (wire reference §1.4).
@@ -208,7 +208,8 @@ fn find_fault(document: &Document) -> Option<SoapFault> {
     let hub_codes = fault
         .descendants()
         .filter(|e| e.name() == "errorCode")
-        .filter_map(|e| trimmed(e).parse().ok())
+        .map(trimmed)
+        .filter(|code| !code.is_empty())
         .take(MOST_ERRORS)
         .collect();
     Some(SoapFault { code, hub_codes })

@@ -163,7 +163,9 @@ pub fn judge_errors(errors: &[EbError]) -> Judged {
         Verdict::TryAgain(_) => 1,
         Verdict::Accepted(_) => 2,
     };
-    each.iter().min_by_key(rank).copied().unwrap_or_else(|| again(TryAgain::PeerUnknown))
+    let Some(first) = each.iter().min_by_key(rank) else { return again(TryAgain::PeerUnknown) };
+    // Somebody hears of an impostor, whichever error decides.
+    Judged { alarm: each.iter().any(|j| j.alarm), ..*first }
 }
 
 fn judge_error(error: &EbError) -> Judged {
@@ -190,9 +192,14 @@ fn judge_fault(fault: &SoapFault) -> Judged {
     match (fault.hub_codes.as_slice(), fault.code.as_str()) {
         ([], "Client" | "MustUnderstand" | "VersionMismatch") => refused(Refused::Fault),
         ([], _) => again(TryAgain::PeerFault),
-        (codes, _) if codes.iter().all(|c| HUB_PASSES.contains(c)) => again(TryAgain::HubBusy),
+        (codes, _) if codes.iter().all(|code| passes(code)) => again(TryAgain::HubBusy),
         (_, _) => refused(Refused::HubFault),
     }
+}
+
+/// Codes are text and compared as numbers; one that is no number is none of these.
+fn passes(code: &str) -> bool {
+    code.parse().is_ok_and(|code: u32| HUB_PASSES.contains(&code))
 }
 
 /// Rows 23 to 28: nothing readable in the body.
@@ -254,7 +261,7 @@ mod tests {
         String::from_utf8(template.to_vec()).unwrap().replace(from, to).into_bytes()
     }
 
-    fn fault_with(code: &str, hub: &[u32]) -> Vec<u8> {
+    fn fault_with(code: &str, hub: &[&str]) -> Vec<u8> {
         let details: String = hub.iter().map(|c| format!("<n:errorCode>{c}</n:errorCode>")).collect();
         let fault = signal::fault("f");
         let fault = text(&fault, "SOAP:Client", code);
@@ -308,8 +315,9 @@ mod tests {
                 reply(200, &text(&error("NotSupported"), "\"NotSupported\"", "\"Odd\"")),
                 Again(TryAgain::PeerUnknown),
             ),
-            ("19", reply(500, &fault_with("SOAP:Server", &[206, 208])), Again(TryAgain::HubBusy)),
-            ("20", reply(500, &fault_with("SOAP:Server", &[206, 300])), No(Refused::HubFault)),
+            ("19", reply(500, &fault_with("SOAP:Server", &["206", "208"])), Again(TryAgain::HubBusy)),
+            ("20", reply(500, &fault_with("SOAP:Server", &["206", "300"])), No(Refused::HubFault)),
+            ("20", reply(500, &fault_with("SOAP:Server", &["SEF002"])), No(Refused::HubFault)),
             ("21", reply(500, &fault_with("SOAP:Server", &[])), Again(TryAgain::PeerFault)),
             ("21", reply(500, &fault_with("SOAP:Client", &[])), No(Refused::Fault)),
             ("22", reply(200, b"<html></html>"), Again(TryAgain::NotEbxml)),
@@ -351,5 +359,10 @@ mod tests {
         let judged = judge_errors(&errors);
         assert_eq!(judged.verdict, Verdict::Refused(Refused::Security), "row 18");
         assert!(judged.alarm);
+        let errors =
+            ["NotSupported", "SecurityFailure"].map(|code| EbError { code: code.to_owned(), warning: false });
+        let judged = judge_errors(&errors);
+        assert_eq!(judged.verdict, Verdict::Refused(Refused::NotSupported), "the first refusal decides");
+        assert!(judged.alarm, "row 15: the alarm is not lost to an error named before it");
     }
 }
