@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 
-use crate::model::{MessageId, PartyKey, Timestamp};
+use crate::model::{ConversationId, CpaId, MessageId, PartyKey, Timestamp};
 use crate::packet::envelope::{
     self, AckRequest, EB, EBXML, EnvelopeFault, Header, NEXT_MSH, SOAP, TO_PARTY_MSH, escape, message_id,
     read_moment, required, soap_header, trimmed,
@@ -46,6 +46,22 @@ pub struct Acknowledgment {
     pub from: PartyKey,
     /// The party it is for.
     pub to: PartyKey,
+    /// The contract it names.
+    pub cpa_id: CpaId,
+    /// The conversation it names.
+    pub conversation: ConversationId,
+}
+
+impl Acknowledgment {
+    /// Whether it answers that message between those ends: parties swapped, contract and conversation the same (wire
+    /// reference §6.3).
+    pub fn fits(&self, sent: &Header) -> bool {
+        self.refers_to == sent.message_id
+            && self.from == sent.to
+            && self.to == sent.from
+            && self.cpa_id == sent.cpa_id
+            && self.conversation == sent.conversation
+    }
 }
 
 /// One error of a MessageError.
@@ -191,7 +207,8 @@ fn read_acknowledgment(document: &Document, element: Element<'_>) -> Result<Ackn
     }
     read_moment(&required(element, "Timestamp")?).ok_or(EnvelopeFault::Malformed("Timestamp"))?;
     let by_party = element.attribute(SOAP, "actor") != Some(NEXT_MSH);
-    Ok(Acknowledgment { refers_to, by_party, from: header.from, to: header.to })
+    let Header { from, to, cpa_id, conversation, .. } = header;
+    Ok(Acknowledgment { refers_to, by_party, from, to, cpa_id, conversation })
 }
 
 fn read_error(error: Element<'_>) -> EbError {

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use crate::model::{MessageId, PartyKey, Timestamp};
+use crate::packet::envelope::Header;
 use crate::packet::mime::{MimeLimits, Strictness};
 use crate::packet::signal::{EbError, Signal, SoapFault};
 use crate::packet::signature::verify::Terms;
@@ -27,12 +28,21 @@ pub struct Sent<'a> {
     pub message_id: &'a MessageId,
     /// The party it was sent to.
     pub to: &'a PartyKey,
-    /// The party that sent it.
-    pub from: &'a PartyKey,
     /// Whether an Acknowledgment is due in the HTTP answer.
     pub ack_due: bool,
-    /// For a party of the signed profile: what our signature covered, and whose receipt counts.
-    pub receipt: Option<(&'a [Reference], Terms<'a>)>,
+    /// For a party of the signed profile: what our receipt must fit.
+    pub receipt: Option<ReceiptDue<'a>>,
+}
+
+/// What a receipt must fit to be one (wire reference §6.3).
+#[derive(Debug, Clone, Copy)]
+pub struct ReceiptDue<'a> {
+    /// The header of what we sent.
+    pub header: &'a Header,
+    /// What our signature covered.
+    pub references: &'a [Reference],
+    /// Whose receipt counts.
+    pub terms: Terms<'a>,
 }
 
 /// An answer, judged.
@@ -134,13 +144,10 @@ fn judge_signal(
         Signal::Acknowledgment(ack) => match &sent.receipt {
             None if ack.by_party && ack.from == *sent.to => accepted(Accepted::End),
             None => accepted(Accepted::Hop),
-            Some((references, terms)) => {
-                let parties_fit = ack.from == *sent.to && ack.to == *sent.from;
-                match receipt::verify_receipt(envelope, references, terms) {
-                    Ok(_) if parties_fit => Judged { keep_receipt: true, ..accepted(Accepted::End) },
-                    Ok(_) | Err(_) => again(TryAgain::ReceiptInvalid).alarming(),
-                }
-            }
+            Some(due) => match receipt::verify_receipt(envelope, due.references, &due.terms) {
+                Ok(_) if ack.fits(due.header) => Judged { keep_receipt: true, ..accepted(Accepted::End) },
+                Ok(_) | Err(_) => again(TryAgain::ReceiptInvalid).alarming(),
+            },
         },
         Signal::MessageError { refers_to: Some(other), .. } if other != sent.message_id => {
             if success {
@@ -222,7 +229,7 @@ fn judge_status(reply: &Reply, now: Timestamp) -> Judged {
 mod tests {
     use super::*;
     use crate::model::{ConversationId, CpaId};
-    use crate::packet::envelope::{AckRequest, EBXML, Header};
+    use crate::packet::envelope::{AckRequest, EBXML};
     use crate::packet::signal::{self, Complaint};
 
     fn header() -> Header {
@@ -328,13 +335,7 @@ mod tests {
             ("27", reply(501, b""), No(Refused::Http5xx)),
             ("28", reply(500, b"oops"), Again(TryAgain::Peer5xx)),
         ];
-        let sent = Sent {
-            message_id: &ours.message_id,
-            to: &ours.to,
-            from: &ours.from,
-            ack_due: true,
-            receipt: None,
-        };
+        let sent = Sent { message_id: &ours.message_id, to: &ours.to, ack_due: true, receipt: None };
         for (row, answer, verdict) in rows {
             assert_eq!(
                 classify(&answer, &sent, Timestamp::default()).verdict,

@@ -19,3 +19,4 @@ mod simulation;
 mod tidy;
 mod tools;
 mod wire;
+mod wire_messages;
