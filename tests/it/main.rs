@@ -25,3 +25,4 @@ mod sites;
 mod tidy;
 mod tools;
 mod wire;
+mod wire_messages;

@@ -11,7 +11,7 @@ mod write;
 
 use std::borrow::Cow;
 
-pub use read::{part_named, read};
+pub use read::{charset, part_named, read, read_root};
 pub use write::{Encoding, OutPart, Written, carried_type, content_id, write};
 
 /// The budgets of one message, checked before time or memory is spent beyond them.
