@@ -2,14 +2,15 @@
 //!
 //! A child process commits and seals as fast as it can and says what it was told is durable. Then the power goes: on a
 //! real file system on a loop device, shut down without writing its journal out (`disk`), which needs root; and, where
-//! only `strace` is there, on a recording of what the child wrote and synced (`recording`). What then lies on the disk
-//! is opened and held against what was acknowledged. Killing the process alone, which loses nothing that was written,
+//! only `strace` is there, on a recording of what the child wrote and synced (`recording`, `forgetful`). What then lies on
+//! the disk is opened and held against what was acknowledged. Killing the process alone, which loses nothing that was written,
 //! is not the subject here.
 
-mod account;
-mod disk;
+pub mod account;
+pub mod disk;
+mod forgetful;
 mod recording;
-mod workload;
+pub mod workload;
 
 use std::time::Duration;
 
@@ -104,10 +105,4 @@ fn the_cut_is_a_real_one_for_without_syncs_it_loses_commits() {
         account.check_apart(disk.folder()) != Verdict::Intact
     });
     assert!(lost, "a cut that never loses what was not synced would prove nothing of what was");
-}
-
-/// A rebuilt key file must be as closed as the one that was recorded.
-fn owner_only(file: &std::path::Path) {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600)).unwrap();
 }

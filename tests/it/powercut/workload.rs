@@ -158,7 +158,8 @@ fn commit_from(store: &Store, first: u64, stop_after: Option<u64>) {
         for step in next..next + STEPS {
             write_step(&mut changes, step);
         }
-        if store.commit(changes).is_err() {
+        if let Err(refusal) = store.commit(changes) {
+            say(&format!("refused {refusal}"));
             return;
         }
         next += STEPS;
