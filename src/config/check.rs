@@ -191,10 +191,10 @@ fn secret_file(path: &Path, key: &str, found: &mut Found) {
                 "Give the path of the file itself",
             );
             found.when(
-                file.permissions().mode() & 0o007 != 0,
+                file.permissions().mode() & 0o077 != 0,
                 key,
                 &format!("everyone on this machine may use {}", path.display()),
-                &format!("Run: chmod o= {}", path.display()),
+                &format!("Run: chmod 400 {}", path.display()),
             );
         }
         Err(e) => found.when(
@@ -311,7 +311,7 @@ mod tests {
         let found = Config::parse(&text).unwrap().check();
         let problem =
             found.iter().find(|p| p.key == "signing.key").expect("a world-readable key is a problem");
-        assert!(problem.remedy.contains("chmod o= "), "{problem}");
+        assert!(problem.remedy.contains("chmod 400 "), "{problem}");
         set(0o640);
         assert_eq!(problems(&text), Vec::<String>::new(), "the service's group may read it");
     }

@@ -36,6 +36,11 @@ const MAX_ACTED: usize = 10_000;
 pub type TakeEvent =
     Box<dyn Fn(String, Vec<u8>) -> Pin<Box<dyn Future<Output = Result<Sent, Refusal>> + Send>> + Send + Sync>;
 
+/// Whether somebody said why, in words that fit the timeline.
+fn is_reason(text: &str) -> bool {
+    !text.trim().is_empty() && text.chars().count() <= 500
+}
+
 /// What the daemon gives the console.
 pub struct Parts {
     /// The engine's front door.
@@ -80,6 +85,10 @@ impl Console {
             Request::Quarantine { limit } => self.reading(move |c| c.quarantine(limit)).await,
             Request::QuarantineShow { id } => {
                 self.reading(move |c| Ok(Reply::QuarantineShow(set_aside(&c.survey.set_aside(&id)?)))).await
+            }
+            Request::Act { reason, .. } | Request::QuarantineAct { reason, .. } if !is_reason(&reason) => {
+                let words = "an act needs a reason of 1 to 500 characters";
+                Err(Refusal::new(RefusalKind::NotUnderstood, words, "Say why with --reason."))
             }
             Request::Act { verb, selector, reason, bulk } => {
                 self.act(verb, selector, reason, bulk, peer).await

@@ -10,7 +10,7 @@ mod parts;
 use std::future::Future;
 use std::sync::Arc;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -22,7 +22,7 @@ use crate::control::server;
 use crate::control::views;
 use crate::daemon::door::{Door, Outcomes};
 use crate::daemon::parts::Opened;
-use crate::engine::{self, Handle};
+use crate::engine::{self, EngineError, Handle};
 use crate::inbox::{ACTIONS, ACTIONS_WITHOUT_PUSH, Inbox, InboxLimits, Reception, Wire, post_signals};
 use crate::intake::contract::{Encoding, Rules};
 use crate::intake::{Link, amqp, spool};
@@ -71,7 +71,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> anyhow::Resu
     tasks.spawn(server::serve(listener, move |request, peer, replies| {
         Arc::clone(&console).answer(request, peer, replies)
     }));
-    let intake = start_intake(&config, &opened, &handle, link, rules.subscribe(), &stopped)?;
+    let mut intake = start_intake(&config, &opened, &handle, link, rules.subscribe(), &stopped)?;
     tasks.spawn(housekeeping::watch(housekeeping::Watch {
         config: config.clone(),
         opened: opened.clone(),
@@ -84,25 +84,33 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> anyhow::Resu
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "ready");
     let failure = tokio::select! {
         () = stop => None,
-        end = &mut ended => Some(end),
+        end = &mut ended => Some(engine_failure(end)),
+        // It ends by itself only when it could not keep what came: the next start tries again.
+        _ = intake.join_next() => Some(anyhow!("intake stopped by itself; see the errors above")),
     };
     opened.probe.enter(Phase::Stopping);
     housekeeping::say_stopping();
     stop_all(&config, stopping, intake, tasks, handle, doer).await;
-    if failure.is_none() && tokio::time::timeout(LAST_COMMIT, ended).await.is_err() {
-        tracing::warn!(
-            "the engine's last commit did not end in time; what it held is durable or will be told again"
-        );
-    }
-    match failure {
-        None => {
-            tracing::info!("stopped");
-            Ok(())
+    let Some(error) = failure else {
+        if tokio::time::timeout(LAST_COMMIT, ended).await.is_err() {
+            tracing::warn!(
+                "the engine's last commit did not end in time; what it held is durable or will be told again"
+            );
         }
-        Some(Ok(Ok(()))) | Some(Err(_)) => bail!("the engine stopped by itself"),
-        Some(Ok(Err(error))) => {
-            Err(error).context("the engine stopped; nothing was answered that is not durable")
+        tracing::info!("stopped");
+        return Ok(());
+    };
+    Err(error)
+}
+
+fn engine_failure(
+    end: Result<Result<(), EngineError>, tokio::sync::oneshot::error::RecvError>,
+) -> anyhow::Error {
+    match end {
+        Ok(Err(error)) => {
+            anyhow::Error::new(error).context("the engine stopped; nothing was answered that is not durable")
         }
+        Ok(Ok(())) | Err(_) => anyhow!("the engine stopped by itself"),
     }
 }
 

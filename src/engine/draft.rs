@@ -131,7 +131,8 @@ fn write_transfer(changes: &mut Changes, id: TransferId, before: Option<&Transfe
     if let Some(key) = new_key {
         changes.put(Table::Due, &key, ledger::encode(&due_row(now)));
     }
-    if before.is_none() && !matches!(now.case, Case::Noted(_)) {
+    // Only a release waits for answers in its conversation; nobody else may take its place in the index.
+    if before.is_none() && matches!(now.case, Case::Release(_)) {
         changes.put(Table::Ledger, &ledger::conversation_key(now.conversation), ledger::encode(&id));
     }
     let known = before.map(Transfer::message_ids).unwrap_or_default();

@@ -33,6 +33,9 @@ const LARGE: usize = 64 * 1024;
 /// The least time a message is remembered: a practice may send again for twelve weeks (wire reference §5.3).
 const REMEMBER: Duration = Duration::from_secs(84 * 86_400);
 
+/// The longest answer that is kept with the ledger row: a receipt over a hundred parts has some 60 KB.
+const LONGEST_ANSWER: usize = 80 * 1024;
+
 /// Beyond TimeToLive, where that is longer.
 const AFTERWARDS: Duration = Duration::from_secs(86_400);
 
@@ -194,8 +197,12 @@ impl<P: Packets> Reception<P> {
         ends: &Ends<'_>,
         now: Timestamp,
     ) -> Result<HttpAnswer, Turned> {
-        let refused =
-            |error| Turned::Off { heading: Box::new(heading.clone()), error, profile: ends.peer.profile };
+        let signal = self.packets.is_signal(&checked.message);
+        let refused = |error| match signal {
+            // A signal is never answered by a signal (wire reference §1.4).
+            true => Turned::SilentlyOff,
+            false => Turned::Off { heading: Box::new(heading.clone()), error, profile: ends.peer.profile },
+        };
         let told = self.packets.tell(&checked.message, ends, posted.body.len() as u64, now);
         match told.map_err(refused)? {
             Told::Signal(signal) => {
@@ -212,6 +219,10 @@ impl<P: Packets> Reception<P> {
                     Some(_) => Reply::Conflict,
                     None => {
                         let row = (checked.digest.as_str(), to_stored(&first));
+                        if row.1.len() > LONGEST_ANSWER {
+                            tracing::error!(message = %heading.message_id, "an answer is too long to be kept");
+                            return Err(Turned::NotStored);
+                        }
                         self.submit(posted, heading, row, route, event, now).await?
                     }
                 };

@@ -301,6 +301,11 @@ fn tell_extract(
         tracing::warn!(message = %incoming.header.message_id, %fault, "an extract cannot be read");
         content_error("the extract cannot be read")
     })?;
+    // Parts of large messages are not taken yet, and a record with gaps must not look whole (LM42, hazard H7).
+    if incoming.attachments().iter().any(|(_, part)| part.is_none()) {
+        let text = "a record whose parts travel in other messages is not taken here yet";
+        return Err(ErrorText { code: "NotSupported", location: "//eb:Manifest", text });
+    }
     // Destination and author must be those of the envelope (custody reference §4, hazard H1).
     if head.destination_ods != ends.us.ods {
         return Err(content_error("the extract is for another organisation than the envelope"));

@@ -43,27 +43,28 @@ pub async fn send(tools: &Tools, transfer: TransferId, dispatch: &Dispatch) -> A
 }
 
 async fn attempt(tools: &Tools, dispatch: &Dispatch) -> (Judged, Option<PacketRef>) {
-    let nothing_sent = Judged {
-        verdict: Verdict::TryAgain(TryAgain::Unreachable),
-        alarm: true,
-        retry_after: None,
-        keep_receipt: false,
+    let nothing_sent = |why| {
+        let verdict = Verdict::TryAgain(why);
+        (Judged { verdict, alarm: true, retry_after: None, keep_receipt: false }, None)
     };
-    let Ok(packet) = tools.fetch(&dispatch.packet) else { return (nothing_sent, None) };
+    let Ok(packet) = tools.fetch(&dispatch.packet) else { return nothing_sent(TryAgain::PacketUnreadable) };
     let directory = tools.directory.current();
-    let Some(party) = directory.by_ods(&dispatch.to) else { return (nothing_sent, None) };
+    let Some(party) = directory.by_ods(&dispatch.to) else { return nothing_sent(TryAgain::NoRoute) };
     let action = packet.soap_action.rsplit('/').next().unwrap_or_default().to_owned();
     let (Some(route), Some(peer)) = (Route::to(party, &action), party.peer()) else {
-        return (nothing_sent, None);
+        return nothing_sent(TryAgain::NoRoute);
     };
-    let references = match peer.profile {
-        Profile::Signed => packet.references().unwrap_or_default(),
+    let references: Vec<Vec<Reference>> = match peer.profile {
+        Profile::Signed => {
+            let earlier = dispatch.earlier.iter().filter_map(|packet| tools.fetch(packet).ok());
+            std::iter::once(packet.clone()).chain(earlier).filter_map(|p| p.references().ok()).collect()
+        }
         Profile::Spine => Vec::new(),
     };
     let header = packet.header();
     if peer.profile == Profile::Signed && header.is_none() {
         // Without it no receipt could be judged, and without a receipt no answer of theirs counts.
-        return (nothing_sent, None);
+        return nothing_sent(TryAgain::PacketUnreadable);
     }
     let letter = letter(packet);
     let answer = tools.transport.post(&route, &letter, DEADLINE).await;
@@ -86,7 +87,7 @@ async fn attempt(tools: &Tools, dispatch: &Dispatch) -> (Judged, Option<PacketRe
 fn receipt_due<'a>(
     peer: &'a crate::directory::Peer,
     header: &'a Header,
-    references: &'a [Reference],
+    references: &'a [Vec<Reference>],
     now: Timestamp,
 ) -> Option<ReceiptDue<'a>> {
     let pins = peer.signing_pins.as_ref().filter(|_| peer.profile == Profile::Signed)?;

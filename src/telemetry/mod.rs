@@ -10,7 +10,7 @@ use std::io;
 
 use tracing::Level;
 use tracing_subscriber::Layer;
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
@@ -75,7 +75,11 @@ fn lines_from(level: LogLevel) -> Targets {
         LogLevel::Debug => Level::DEBUG,
         LogLevel::Trace => Level::TRACE,
     };
-    Targets::new().with_default(Level::WARN.min(level)).with_target("throughcare", level)
+    Targets::new()
+        .with_default(Level::WARN.min(level))
+        // It prints whole messages that came back; what matters of it our own lines say.
+        .with_target("lapin", LevelFilter::OFF)
+        .with_target("throughcare", level)
 }
 
 fn json<S, W>(writer: W) -> Box<dyn Layer<S> + Send + Sync>

@@ -115,7 +115,13 @@ impl Delivery {
     pub fn on_not_restamped(&mut self, fault: PrepareFault, id: TransferId, now: Timestamp) -> What {
         let until = now.plus(retry::unprepared(self.dispatch.attempts.max(1), id));
         let why = Delay::Preparation(fault);
-        self.phase = Phase::Queued { due: until, why: Some(why) };
+        match &mut self.phase {
+            // The new identity stays: sending the old transmission instead would be dropped as a copy.
+            Phase::Restamping { since, .. } => *since = until,
+            Phase::Queued { .. } | Phase::Sending { .. } => {
+                self.phase = Phase::Queued { due: until, why: Some(why) }
+            }
+        }
         What::Waiting { until, why }
     }
 

@@ -40,7 +40,13 @@ pub struct Dispatch {
     pub delivered_at: Option<Timestamp>,
     /// Copies that went out after delivery.
     pub repeats: u32,
+    /// Earlier transmissions of the same message: a receipt may be for any of them.
+    #[serde(default)]
+    pub earlier: Vec<PacketRef>,
 }
+
+/// Earlier transmissions that are kept; the first always is, since its answer is the one a receiver repeats.
+const MOST_EARLIER: usize = 4;
 
 /// What follows from the answer to one attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,6 +67,14 @@ impl Dispatch {
         if self.delivered_at.is_some() {
             self.repeats += 1;
         }
+    }
+
+    /// The same record is sent again after a refusal: its windows and ladder begin anew.
+    pub fn begin_again(&mut self, now: Timestamp) {
+        self.delivered_at = None;
+        self.first_attempt_at = now;
+        self.late_attempts = 0;
+        self.repeats = 0;
     }
 
     /// Whether the present transmission may still go out.
@@ -113,7 +127,16 @@ impl Dispatch {
 
     /// Takes the place of the present transmission: same HL7 octets, new timestamp (wire reference §5.2(5)).
     pub fn restamped(&mut self, fresh: Transmission) {
-        self.packet = fresh.packet;
+        let old = std::mem::replace(&mut self.packet, fresh.packet);
+        if self.message_id == fresh.message_id {
+            // The newest few: the receiver has answered the first one it saw, which is among the oldest kept.
+            self.earlier.push(old);
+            if self.earlier.len() > MOST_EARLIER {
+                self.earlier.remove(1);
+            }
+        } else {
+            self.earlier.clear();
+        }
         self.message_id = fresh.message_id;
         self.stamped_at = fresh.stamped_at;
         self.expires_at = fresh.expires_at;
@@ -152,6 +175,7 @@ impl Transmission {
             late_attempts: 0,
             delivered_at: None,
             repeats: 0,
+            earlier: Vec::new(),
         }
     }
 }

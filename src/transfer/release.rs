@@ -177,7 +177,11 @@ impl Release {
                 let report = self.next_report(delivery).map(|(at, _)| at);
                 Some(earliest(earliest(give_up_at(delivery), report), *repeat_at))
             }
-            ReleaseState::Held { .. } => None,
+            // A person is waited for, but the reports and the end of twelve weeks come all the same (S124).
+            ReleaseState::Held { delivery: Some(delivery), .. } => {
+                Some(earliest(give_up_at(delivery), self.next_report(delivery).map(|(at, _)| at)))
+            }
+            ReleaseState::Held { delivery: None, .. } => None,
             ReleaseState::Ended { listen_until, .. } => *listen_until,
         }
     }
@@ -393,7 +397,15 @@ fn on_due(step: &mut Step, now: Timestamp) -> Option<()> {
                 step.release_state(ReleaseState::Delivering { delivery });
             }
         }
-        ReleaseState::Held { .. } => return None,
+        ReleaseState::Held { delivery: None, .. } => return None,
+        ReleaseState::Held { delivery: Some(delivery), .. } => {
+            if now >= give_up_at(delivery) {
+                step.end(Ending::NeverAnswered, now);
+            } else {
+                let (_, report) = release.next_report(delivery).filter(|(at, _)| now >= *at)?;
+                step.report(report, now);
+            }
+        }
         ReleaseState::Ended { .. } => {
             if let Some(ReleaseState::Ended { listen_until, .. }) = step.release_mut().map(|r| &mut r.state) {
                 *listen_until = None;
@@ -551,7 +563,12 @@ impl Judgement {
             Some(code) if code == response_code::NOT_REQUESTED => Self::NeverAsked,
             Some(_) | None => Self::Refused,
         };
-        let ReleaseState::Ended { ending, .. } = &release.state else { return fresh };
+        let ReleaseState::Ended { ending, .. } = &release.state else {
+            let present = release.delivery().map(|d| &d.dispatch.message_id);
+            let stale = ack.refers_to.is_some() && ack.refers_to.as_ref() != present;
+            // A refusal of an earlier transmission says nothing of the re-send that is under way.
+            return if stale && fresh == Self::Refused { Self::NothingNew } else { fresh };
+        };
         match (ending, fresh) {
             (Ending::Integrated { .. }, _) => Self::NothingNew,
             (Ending::Suppressed, Self::Filed) => Self::Filed,
@@ -606,7 +623,7 @@ fn retry_now(step: &mut Step, act: &Act, now: Timestamp) -> Option<()> {
             let again = (release.message_ids.len() + 1).to_string();
             let message_id = MessageId::derived(&["extract", &id.to_string(), &again]);
             let mut delivery = delivery.clone();
-            delivery.dispatch.delivered_at = None;
+            delivery.dispatch.begin_again(now);
             delivery.phase = delivery::Phase::Restamping { since: now, message_id };
             ReleaseState::Delivering { delivery }
         }
@@ -621,8 +638,10 @@ fn retry_now(step: &mut Step, act: &Act, now: Timestamp) -> Option<()> {
 fn may_resend(ending: &Ending, delivery: &Delivery, now: Timestamp) -> bool {
     let refused = match ending {
         Ending::NotIntegrated { code } => ResponseCode::parse(code).may_resend(),
-        Ending::NeverAnswered | Ending::NeverDelivered | Ending::Cancelled => true,
-        Ending::Integrated { .. }
+        Ending::NeverAnswered | Ending::NeverDelivered => true,
+        // What somebody cancelled is sent only by a new event.
+        Ending::Cancelled
+        | Ending::Integrated { .. }
         | Ending::Suppressed
         | Ending::NeverPrepared
         | Ending::NeverConfirmed

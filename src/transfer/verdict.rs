@@ -52,6 +52,10 @@ reasons! {
     TryAgain {
         /// Row 1: no connection; nothing left us.
         Unreachable => "their system cannot be reached",
+        /// Ours: the sealed packet could not be read back; nothing left us.
+        PacketUnreadable => "the sealed packet cannot be read back; check the disk and the vault key",
+        /// Ours: the directory has no way to the party; nothing left us.
+        NoRoute => "the directory has no way to this party any more; correct the directory",
         /// Row 2: a certificate was refused, theirs or ours; nothing left us.
         TlsIdentity => "the certificates do not fit; check the directory's certificates and ours",
         /// Row 3: the connection broke after the first octet.
@@ -124,7 +128,9 @@ impl TryAgain {
             | Self::HubBusy
             | Self::Busy
             | Self::Peer5xx => true,
-            Self::AckMissing
+            Self::PacketUnreadable
+            | Self::NoRoute
+            | Self::AckMissing
             | Self::AckMismatch
             | Self::ReceiptInvalid
             | Self::DeliveryUncertain

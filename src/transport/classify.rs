@@ -9,8 +9,8 @@ use crate::model::{MessageId, PartyKey, Timestamp};
 use crate::packet::envelope::Header;
 use crate::packet::mime::{MimeLimits, Strictness};
 use crate::packet::signal::{EbError, Signal, SoapFault};
-use crate::packet::signature::verify::Terms;
-use crate::packet::signature::{Reference, receipt};
+use crate::packet::signature::verify::{Terms, Verified};
+use crate::packet::signature::{Reference, SignatureFault, receipt};
 use crate::packet::xml::Document;
 use crate::packet::{Received, open};
 use crate::transfer::verdict::{Accepted, Refused, TryAgain, Verdict};
@@ -40,7 +40,7 @@ pub struct ReceiptDue<'a> {
     /// The header of what we sent.
     pub header: &'a Header,
     /// What our signature covered.
-    pub references: &'a [Reference],
+    pub references: &'a [Vec<Reference>],
     /// Whose receipt counts.
     pub terms: Terms<'a>,
 }
@@ -144,7 +144,7 @@ fn judge_signal(
         Signal::Acknowledgment(ack) => match &sent.receipt {
             None if ack.by_party && ack.from == *sent.to => accepted(Accepted::End),
             None => accepted(Accepted::Hop),
-            Some(due) => match receipt::verify_receipt(envelope, due.references, &due.terms) {
+            Some(due) => match verify_any(envelope, due) {
                 Ok(_) if ack.fits(due.header) => Judged { keep_receipt: true, ..accepted(Accepted::End) },
                 Ok(_) | Err(_) => again(TryAgain::ReceiptInvalid).alarming(),
             },
@@ -159,6 +159,15 @@ fn judge_signal(
         Signal::MessageError { errors, .. } => judge_errors(errors),
         Signal::Fault(fault) => judge_fault(fault),
     }
+}
+
+/// A receipt must list exactly what one transmission of the message covered (wire reference §6.3): a receiver repeats
+/// the answer it gave to the first one it saw.
+fn verify_any(envelope: &Document, due: &ReceiptDue<'_>) -> Result<Verified, SignatureFault> {
+    let judge = |references: &Vec<Reference>| receipt::verify_receipt(envelope, references, &due.terms);
+    let mut judged = due.references.iter().map(judge);
+    let first = judged.next().unwrap_or(Err(SignatureFault::ReceiptReferences));
+    first.or_else(|fault| judged.find_map(Result::ok).ok_or(fault))
 }
 
 /// Rows 11 to 18.

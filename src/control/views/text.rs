@@ -63,7 +63,10 @@ fn state_row(state: &StateCount, now: Timestamp) -> Vec<String> {
 impl fmt::Display for List {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.transfers.is_empty() {
-            return writeln!(f, "No transfer is meant by that.");
+            return writeln!(
+                f,
+                "No transfers are under way, or none fits; state=any lists those that have ended too."
+            );
         }
         let rows: Vec<Vec<String>> = self
             .transfers
