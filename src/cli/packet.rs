@@ -250,7 +250,7 @@ enum Unverified {
 fn judge(octets: &[u8], trusted: &[u8], now: Timestamp) -> Result<Verified, Unverified> {
     let packet = Packet::from_file(octets)?;
     let Received::Business(message) =
-        open(&packet.content_type, &packet.body, Strictness::Strict, &limits())?
+        open(&packet.content_type, &packet.body, Strictness::Strict, &limits()).map_err(PacketFault::from)?
     else {
         return Err(Unverified::Signal);
     };

@@ -9,7 +9,7 @@ use crate::{daemon, telemetry};
 
 /// Arguments of `run`.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  throughcare --config /etc/throughcare/throughcare.toml run\n\n\
+#[command(after_help = "Example:\n  throughcare run --config /etc/throughcare/throughcare.toml\n\n\
     SIGTERM finishes what is in flight and stops; SIGHUP reloads certificates,\nsigning key and directory.")]
 pub struct Arguments {}
 

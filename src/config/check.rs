@@ -33,7 +33,7 @@ impl fmt::Display for Problem {
 /// Every problem, in the order of the sections.
 pub(super) fn all(config: &Config) -> Vec<Problem> {
     let mut found = Found(Vec::new());
-    identity(config, &mut found);
+    service(config, &mut found);
     queue(config, &mut found);
     wire(config, &mut found);
     secrets(config, &mut found);
@@ -53,34 +53,9 @@ impl Found {
     }
 }
 
-fn identity(config: &Config, found: &mut Found) {
-    let service = &config.service;
+fn service(config: &Config, found: &mut Found) {
     found.when(
-        service.establishments.is_empty(),
-        "service.establishments",
-        "no establishment is served, so every event would be refused",
-        "Give the ODS code of at least one establishment",
-    );
-    found.when(
-        service.establishments.len() > 1000,
-        "service.establishments",
-        "more than 1000 establishments are listed",
-        "Run a daemon for each group of establishments",
-    );
-    found.when(
-        service.party_key.is_none(),
-        "service.party_key",
-        "no party key is set, so no message could say who sent it",
-        "Give the party key of this system, as the directory entry of your peers has it",
-    );
-    found.when(
-        service.asid.is_none(),
-        "service.asid",
-        "no ASID is set, so no message could say which system sent it",
-        "Give the ASID of this system",
-    );
-    found.when(
-        outside_of(service.stop_within, Span::seconds(1), Span::minutes(10)),
+        outside_of(config.service.stop_within, Span::seconds(1), Span::minutes(10)),
         "service.stop_within",
         "a stop may take between 1s and 10m",
         "Choose less than TimeoutStopSec of the unit, such as 30s",
@@ -236,8 +211,6 @@ fn limits(config: &Config, found: &mut Found) {
     let table = [
         ("limits.in_flight", limits.in_flight, 4096),
         ("limits.in_flight_per_party", limits.in_flight_per_party, 4096),
-        ("limits.commit_batch", limits.commit_batch, 4096),
-        ("limits.waiting_events", limits.waiting_events, 1 << 20),
     ];
     for (key, value, most) in table {
         found.when(
@@ -292,22 +265,14 @@ fn outside_of(value: Span, least: Span, most: Span) -> bool {
 mod tests {
     use super::*;
 
-    /// Settings with nothing wrong but what the text adds.
+    /// The keys that are wrong.
     fn problems(text: &str) -> Vec<String> {
-        let identity = "[service]\nestablishments = [\"X9001\"]\nparty_key = \"X9001-000001\"\nasid = \"200000000001\"\n";
-        let config = Config::parse(&format!("{identity}{text}")).unwrap();
-        config.check().into_iter().map(|p| p.key).collect()
+        Config::parse(text).unwrap().check().into_iter().map(|p| p.key).collect()
     }
 
     #[test]
     fn settings_that_make_sense_have_no_problem() {
         assert_eq!(problems(""), Vec::<String>::new());
-    }
-
-    #[test]
-    fn a_service_without_an_identity_is_refused() {
-        let keys: Vec<String> = Config::default().check().into_iter().map(|p| p.key).collect();
-        assert_eq!(keys, ["service.establishments", "service.party_key", "service.asid"]);
     }
 
     #[test]

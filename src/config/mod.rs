@@ -33,7 +33,7 @@ const MAX_FILE: u64 = 1 << 20;
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Who we are.
+    /// The daemon itself.
     pub service: Service,
     /// The embedded store.
     pub store: Store,

@@ -10,7 +10,6 @@ use serde::{Deserialize, Serialize};
 
 use super::secret::AmqpUrl;
 use super::units::{Size, Span};
-use crate::model::{Asid, OdsCode, PartyKey};
 
 macro_rules! section {
     ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty = $default:expr,)* }) => {
@@ -88,14 +87,8 @@ pub enum LogLevel {
 }
 
 section! {
-    /// Who we are.
+    /// The daemon itself. Who we are stands in the directory, in the entries that are served.
     Service {
-        /// ODS codes of the establishments whose events we serve; the first is the one we sign and file as.
-        establishments: Vec<OdsCode> = Vec::new(),
-        /// Our party key.
-        party_key: Option<PartyKey> = None,
-        /// Our accredited system identifier.
-        asid: Option<Asid> = None,
         /// Test or live.
         mode: Mode = Mode::Test,
         /// Where everything durable is kept; other relative data paths are below it.
@@ -238,14 +231,10 @@ section! {
 section! {
     /// How much is done at once.
     Limits {
-        /// Packets on their way at once; 64 to 256 was the best measured (limits reference §7).
-        in_flight: u32 = 128,
+        /// Packets being made or on their way at once, as the engine's own default has it.
+        in_flight: u32 = 512,
         /// To one party.
-        in_flight_per_party: u32 = 32,
-        /// Events in one commit.
-        commit_batch: u32 = 256,
-        /// Events waiting for a commit.
-        waiting_events: u32 = 4096,
+        in_flight_per_party: u32 = 128,
     }
 }
 

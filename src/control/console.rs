@@ -21,7 +21,7 @@ use super::views::{
 };
 use crate::clock;
 use crate::config::Mode;
-use crate::engine::ledger::Quarantined;
+use crate::engine::ledger::{Decision, Quarantined, Settled};
 use crate::engine::{self, Handle, Input};
 use crate::model::Timestamp;
 use crate::store::{SealedRef, Store, Vault, export};
@@ -105,7 +105,7 @@ impl Console {
         let glance = self.survey.glance(now)?;
         let overview = self.parts.engine.overview();
         let intake = (self.parts.intake)();
-        let quarantine = self.survey.quarantined();
+        let quarantine = self.survey.quarantined()?;
         let states = overview.counts.iter().filter(|(_, count)| **count > 0).map(|(state, count)| {
             StateCount { state: state.clone(), count: *count, oldest: glance.oldest.get(state).copied() }
         });
@@ -274,15 +274,23 @@ impl Console {
         let console = Arc::clone(self);
         let entry = tokio::task::spawn_blocking(move || console.survey.set_aside(&id));
         let entry = entry.await.unwrap_or_else(|_| Err(stopping()))?;
-        let (name, done) = match verb {
-            QuarantineVerb::Requeue => ("requeue", "taken in again"),
-            QuarantineVerb::Discard => ("discard", "taken out of quarantine; its bytes are kept"),
+        let (name, done, decision) = match verb {
+            QuarantineVerb::Requeue => ("requeue", "taken in again", Decision::Requeued),
+            QuarantineVerb::Discard => {
+                ("discard", "taken out of quarantine; its bytes are kept", Decision::Discarded)
+            }
         };
+        if entry.settled.is_some() {
+            let words = "it was settled before";
+            return Err(Refusal::new(RefusalKind::NotNow, words, "See how: throughcare quarantine show ID"));
+        }
         if verb == QuarantineVerb::Requeue {
             self.take_again(&entry).await?;
         }
-        tracing::info!(quarantined = %entry.id, uid = peer.uid, act = name, reason, "an operator decided");
-        let (result, words) = self.submit(Input::Release { id: entry.id }, done).await?;
+        // The reason is the operator's own words, so it goes to the ledger and not to the log.
+        tracing::info!(quarantined = %entry.id, uid = peer.uid, act = name, "an operator decided");
+        let settled = Settled { decision, reason, uid: peer.uid, at: clock::now() };
+        let (result, words) = self.submit(Input::Settle { id: entry.id, settled }, done).await?;
         let items = vec![ActedItem { id: entry.id.to_string(), result, words }];
         Ok(Reply::Acted(Acted { verb: name.to_owned(), dry_run: false, items }))
     }
@@ -350,6 +358,8 @@ fn set_aside(entry: &Quarantined) -> SetAside {
         bytes: entry.bytes,
         reason: entry.reason.clone(),
         words: entry.faults.join("; "),
+        settled: entry.settled.clone(),
+        earlier: entry.earlier.clone(),
     }
 }
 

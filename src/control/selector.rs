@@ -1,6 +1,6 @@
 //! Which transfers an operator means: one grammar for every verb.
 //!
-//! Terms are joined: all must hold. `state=held`, `party=B85002`, `kind=release`, `older=2d`, and anything else is
+//! Terms are joined: all must hold. `state=held` (`state=any` for all, ended ones too), `party=B85002`, `kind=release`, `older=2d`, and anything else is
 //! the beginning of an identifier; several identifiers mean any of them. A selection without `state=` and without
 //! identifiers means transfers that have not ended.
 
@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Span;
 use crate::model::{OdsCode, Timestamp};
+use crate::transfer::Transfer;
 
 /// At most so many terms in one selection: a person types a few, a script that means thousands uses `state=`.
 const MAX_TERMS: usize = 1000;
@@ -83,6 +84,7 @@ impl Selector {
     fn add(&mut self, term: &str) -> Result<(), InvalidSelector> {
         let wrong = |why: String| InvalidSelector::Value { term: term.to_owned(), why };
         match term.split_once('=') {
+            Some(("state", "any")) => self.states.extend(Transfer::LABELS.iter().map(|l| (*l).to_owned())),
             Some(("state", label)) => self.states.push(label.to_ascii_lowercase()),
             Some(("kind", label)) => self.kinds.push(label.to_ascii_lowercase()),
             Some(("party", code)) => {

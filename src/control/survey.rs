@@ -57,7 +57,8 @@ impl Survey {
             }
         }
         found.pop().ok_or_else(|| {
-            let words = format!("no transfer's identifier begins with {begin}");
+            // What was typed is not repeated: it may be somebody's NHS number.
+            let words = "no transfer's identifier begins so";
             Refusal::new(RefusalKind::NotFound, words, "See which there are: throughcare list")
         })
     }
@@ -167,16 +168,17 @@ impl Survey {
     }
 
     /// How many events are set aside.
-    pub(super) fn quarantined(&self) -> u64 {
-        count(self.store.scan(Table::Quarantine, &[]))
+    pub(super) fn quarantined(&self) -> Result<u64, Refusal> {
+        Ok(u64::try_from(self.quarantine(usize::MAX)?.len()).unwrap_or(u64::MAX))
     }
 
-    /// What is set aside, oldest first; one more than `limit` tells that there are more.
+    /// What is set aside and waits for a decision, oldest first; one more than `limit` tells that there are more.
     pub(super) fn quarantine(&self, limit: usize) -> Result<Vec<Quarantined>, Refusal> {
         let rows = self.store.scan(Table::Quarantine, &[]);
         let found: Result<Vec<Quarantined>, Refusal> =
             rows.map(|row| ledger::decode(&row.map_err(failed)?.1).map_err(failed)).collect();
         let mut found = found?;
+        found.retain(|q| q.settled.is_none());
         found.sort_by_key(|q| (q.at, q.id));
         found.truncate(limit.saturating_add(1));
         Ok(found)
@@ -196,7 +198,7 @@ impl Survey {
             }
         }
         found.pop().ok_or_else(|| {
-            let words = format!("nothing set aside has an identifier that begins with {begin}");
+            let words = "nothing set aside has an identifier that begins so";
             Refusal::new(RefusalKind::NotFound, words, "See what there is: throughcare quarantine list")
         })
     }
@@ -259,7 +261,6 @@ fn failed(error: impl std::error::Error) -> Refusal {
 
 /// The beginning of an identifier, as bytes to scan by and the odd half byte after them.
 struct Prefix {
-    text: String,
     bytes: Vec<u8>,
     half: Option<u8>,
 }
@@ -272,12 +273,12 @@ impl Prefix {
             .map(|c| c.to_digit(16).and_then(|d| u8::try_from(d).ok()))
             .collect();
         let digits = digits.filter(|d| (4..=32).contains(&d.len())).ok_or_else(|| {
-            let words = format!("{begin:?} is not the beginning of an identifier");
+            let words = "that is not the beginning of an identifier";
             Refusal::new(RefusalKind::NotFound, words, "Give 4 to 32 hexadecimal digits of it.")
         })?;
         let (pairs, odd) = digits.as_chunks::<2>();
         let bytes = pairs.iter().map(|[high, low]| high << 4 | low).collect();
-        Ok(Self { text: begin.to_owned(), bytes, half: odd.first().copied() })
+        Ok(Self { bytes, half: odd.first().copied() })
     }
 
     fn begins(&self, key: &[u8]) -> bool {
@@ -286,7 +287,7 @@ impl Prefix {
     }
 
     fn ambiguous(&self) -> Refusal {
-        let words = format!("more than one identifier begins with {}", self.text);
+        let words = "more than one identifier begins so";
         Refusal::new(RefusalKind::Ambiguous, words, "Give more of it.")
     }
 }

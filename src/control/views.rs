@@ -7,6 +7,7 @@ mod text;
 
 use serde::{Deserialize, Serialize};
 
+use crate::engine::ledger::Settled;
 use crate::model::{ConversationId, EventId, MessageId, OdsCode, Timestamp, TransferId};
 
 /// Answers "what needs me today?", and then how it goes.
@@ -241,6 +242,10 @@ pub struct SetAside {
     pub reason: String,
     /// Why, in plain words: fields and rules, never values.
     pub words: String,
+    /// What an operator decided; nothing while it waits for one.
+    pub settled: Option<Settled>,
+    /// What was decided when the same came before, oldest first.
+    pub earlier: Vec<Settled>,
 }
 
 /// What came of an event that was sent by hand.

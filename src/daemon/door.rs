@@ -1,6 +1,7 @@
 //! The engine's front door as intake sees it: events in order, what cannot be taken sealed and put aside, outcomes out.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
 
@@ -22,6 +23,9 @@ use crate::transfer::outcome::{Outcome, OutcomeId, OutcomeKind};
 /// The reason word of an event id that came again with other content (custody reference §3.2).
 const CONFLICTING_EVENT: &str = "conflicting_event";
 
+/// How often a full disk is looked at again: room is made by people.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
 /// The way in.
 #[derive(Clone)]
 pub struct Door {
@@ -31,10 +35,15 @@ pub struct Door {
     pub vault: Vault,
     /// Figures.
     pub metrics: Arc<Metrics>,
+    /// Where it is seen how much room is left.
+    pub store: Store,
+    /// Whether the daemon stops.
+    pub stopped: watch::Receiver<bool>,
 }
 
 impl Front for Door {
     async fn submit(&self, delivery: Delivery) -> Result<Ticket, FrontClosed> {
+        self.wait_for_room().await?;
         let (answer, ticket) = Ticket::issue();
         self.metrics.took_in(door_of(delivery.origin), 1);
         match delivery.reading.clone() {
@@ -70,6 +79,7 @@ impl Door {
         rules: &Rules,
     ) -> Result<Sent, Refusal> {
         let delivery = Delivery::read(Origin::Control, content_type, body, rules, clock::now());
+        let received_at = delivery.received_at;
         let refuse = |words: String, next: &str| Refusal::new(RefusalKind::BadEvent, words, next);
         let decoded = match &delivery.reading {
             Ok(decoded) => decoded.clone(),
@@ -77,6 +87,10 @@ impl Door {
                 return Err(refuse(rejection.to_string(), "Correct the event and send it again."));
             }
         };
+        if self.is_full() {
+            let words = "the disk is nearly full: nothing new is accepted";
+            return Err(Refusal::new(RefusalKind::Busy, words, "Make room, then send it again."));
+        }
         let stopped = |_| Refusal::new(RefusalKind::Busy, "the daemon is stopping", "Try again in a moment.");
         let ticket = self.submit(delivery).await.map_err(stopped)?;
         let duplicate = match ticket.await.map_err(stopped)? {
@@ -88,10 +102,27 @@ impl Door {
         };
         Ok(Sent {
             event_id: decoded.event.event_id,
-            transfer: Transfer::id_for(&decoded.event),
+            transfer: Transfer::id_for(&decoded.event, received_at),
             duplicate,
             warnings: decoded.warnings.iter().map(|w| format!("{} {}", w.field, w.rule)).collect(),
         })
+    }
+
+    fn is_full(&self) -> bool {
+        self.store.space().is_ok_and(|space| space.low)
+    }
+
+    /// With little disk left nothing new is accepted, so that what was accepted can be finished. The delivery stays
+    /// with its publisher meanwhile; housekeeping says so in log, status and health.
+    async fn wait_for_room(&self) -> Result<(), FrontClosed> {
+        let mut stopped = self.stopped.clone();
+        while self.is_full() {
+            let stop = tokio::time::timeout(LOOK_AGAIN, stopped.wait_for(|stop| *stop));
+            if stop.await.is_ok() {
+                return Err(FrontClosed);
+            }
+        }
+        Ok(())
     }
 
     async fn settle(
@@ -142,6 +173,8 @@ impl Door {
             faults,
             bytes: delivery.body.len() as u64,
             body,
+            settled: None,
+            earlier: Vec::new(),
         };
         tracing::warn!(quarantine = %entry.id, reason, "a message was put aside");
         self.engine.submit(Input::Quarantine { entry, outcome: outcome.map(Box::new) }).await.map(|_| ())

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use crate::clock;
 use crate::config::Config;
 use crate::daemon::parts::{self, Opened};
-use crate::engine::{Handle, ledger};
+use crate::engine::{Handle, Input, ledger};
 use crate::intake::Link;
 use crate::intake::contract::Rules;
 use crate::model::Timestamp;
@@ -50,7 +50,10 @@ pub async fn watch(mut watch: Watch) {
         tokio::select! {
             _ = hangup.recv() => watch.reload(),
             _ = looking.tick() => watch.look_at_directory(),
-            _ = counting.tick() => watch.count(),
+            _ = counting.tick() => {
+                watch.show_life().await;
+                watch.count();
+            }
             _ = watch.link.changed() => watch.show_phase(),
         }
     }
@@ -92,8 +95,17 @@ impl Watch {
         });
     }
 
+    /// The watchdog is told only while the engine answers.
+    async fn show_life(&self) {
+        let answer = self.engine.submit(Input::Published(Vec::new()));
+        match tokio::time::timeout(COUNT_EVERY, answer).await {
+            // Without systemd there is nobody to tell.
+            Ok(Ok(_)) => drop(sd_notify::notify(&[NotifyState::Watchdog])),
+            Ok(Err(_)) | Err(_) => tracing::error!("the engine does not answer"),
+        }
+    }
+
     fn count(&self) {
-        let _ = sd_notify::notify(&[NotifyState::Watchdog]);
         let overview = self.engine.overview();
         let oldest = self.oldest_by_state();
         let now = clock::now();
@@ -111,12 +123,18 @@ impl Watch {
         metrics.in_flight.set(gauge(overview.under_way));
         metrics.breakers_open.set(gauge(overview.lanes.iter().filter(|l| l.resting_until.is_some()).count()));
         metrics.outbox.set(gauge(self.rows(Table::Outbox)));
-        metrics.quarantine.set(gauge(self.rows(Table::Quarantine)));
+        metrics.quarantine.set(gauge(self.waiting_in_quarantine()));
         self.show_phase();
     }
 
     fn rows(&self, table: Table) -> usize {
         self.opened.store.scan(table, &[]).take(MOST_ROWS).count()
+    }
+
+    fn waiting_in_quarantine(&self) -> usize {
+        let rows = self.opened.store.scan(Table::Quarantine, &[]).take(MOST_ROWS).flatten();
+        let entries = rows.filter_map(|row| ledger::decode::<ledger::Quarantined>(&row.1).ok());
+        entries.filter(|entry| entry.settled.is_none()).count()
     }
 
     fn oldest_by_state(&self) -> Vec<(String, Timestamp)> {

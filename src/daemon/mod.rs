@@ -32,6 +32,9 @@ use crate::telemetry::{self, Phase};
 /// Async signals waiting to be posted; a lost one is drawn again by its message.
 const SIGNALS: usize = 1024;
 
+/// How long the engine may take over its last commit once nobody speaks to it any more.
+const LAST_COMMIT: std::time::Duration = std::time::Duration::from_secs(10);
+
 /// Runs until `stop` completes, or until the store fails.
 pub async fn run(config: Config, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
     let problems = config.check();
@@ -40,6 +43,12 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> anyhow::Resu
         bail!("the settings cannot be used:\n{}", lines.join("\n"));
     }
     let opened = Opened::open(&config)?;
+    if opened.directory.current().served().next().is_none() {
+        let file = config.directory.file.display();
+        bail!(
+            "{file} has no entry with `served = true`, so every event would be refused and nothing could be signed for"
+        );
+    }
     let started_at = clock::now();
     let metrics = opened.metrics.clone();
     let observe: engine::Observe = Box::new(move |operations, took| {
@@ -57,7 +66,8 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> anyhow::Resu
     let (rules, _rules) = watch::channel(Arc::new(rules(&config, &opened)));
     let (link, links) = watch::channel(Link::Down { since: started_at, error: None });
     let listener = server::bind(&config.control.socket, config.control.group.as_deref())?;
-    let console = console(&config, &opened, &handle, started_at, links.clone(), rules.subscribe());
+    let by_hand = door(&opened, &handle, &stopped);
+    let console = console(&config, &opened, &handle, started_at, links.clone(), (by_hand, rules.subscribe()));
     tasks.spawn(server::serve(listener, move |request, peer, replies| {
         Arc::clone(&console).answer(request, peer, replies)
     }));
@@ -79,6 +89,11 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> anyhow::Resu
     opened.probe.enter(Phase::Stopping);
     housekeeping::say_stopping();
     stop_all(&config, stopping, intake, tasks, handle, doer).await;
+    if failure.is_none() && tokio::time::timeout(LAST_COMMIT, ended).await.is_err() {
+        tracing::warn!(
+            "the engine's last commit did not end in time; what it held is durable or will be told again"
+        );
+    }
     match failure {
         None => {
             tracing::info!("stopped");
@@ -116,6 +131,8 @@ async fn stop_all(
     intake.shutdown().await;
     drop(handle);
     doer.abort();
+    // The engine ends when nobody can speak to it any more, and the doer could.
+    let _aborted = doer.await;
 }
 
 async fn start_probe(config: &Config, opened: &Opened, tasks: &mut JoinSet<()>) -> anyhow::Result<()> {
@@ -139,8 +156,12 @@ async fn start_inbox(
     let tls = opened.tls()?;
     let (signals, queue) = tokio::sync::mpsc::channel(SIGNALS);
     tasks.spawn(post_signals(queue, opened.transport(), opened.directory.clone()));
-    let packets =
-        Wire { signer: opened.signer.clone(), store: opened.store.clone(), vault: opened.vault.clone() };
+    let packets = Wire {
+        signer: opened.signer.clone(),
+        store: opened.store.clone(),
+        vault: opened.vault.clone(),
+        metrics: opened.metrics.clone(),
+    };
     let desk = Reception {
         packets: Arc::new(packets),
         tls: tls.clone(),
@@ -175,7 +196,7 @@ fn start_intake(
     rules: watch::Receiver<Arc<Rules>>,
     stopped: &watch::Receiver<bool>,
 ) -> anyhow::Result<JoinSet<()>> {
-    let door = door(opened, handle);
+    let door = door(opened, handle, stopped);
     let outcomes = Outcomes { store: opened.store.clone(), engine: handle.clone() };
     let out = watch::Sender::new(Link::Down { since: clock::now(), error: None });
     let mut intake = JoinSet::new();
@@ -201,8 +222,14 @@ fn encoding(form: OutcomeForm) -> Encoding {
     }
 }
 
-fn door(opened: &Opened, handle: &Handle) -> Door {
-    Door { engine: handle.clone(), vault: opened.vault.clone(), metrics: opened.metrics.clone() }
+fn door(opened: &Opened, handle: &Handle, stopped: &watch::Receiver<bool>) -> Door {
+    Door {
+        engine: handle.clone(),
+        vault: opened.vault.clone(),
+        metrics: opened.metrics.clone(),
+        store: opened.store.clone(),
+        stopped: stopped.clone(),
+    }
 }
 
 fn rules(config: &Config, opened: &Opened) -> Rules {
@@ -215,11 +242,10 @@ fn console(
     handle: &Handle,
     started_at: crate::model::Timestamp,
     link: watch::Receiver<Link>,
-    rules: watch::Receiver<Arc<Rules>>,
+    (door, rules): (Door, watch::Receiver<Arc<Rules>>),
 ) -> Arc<Console> {
     let source = if config.has_broker() { "amqp" } else { "spool" };
     let metrics = opened.metrics.clone();
-    let door = door(opened, handle);
     Arc::new(Console::new(Parts {
         engine: handle.clone(),
         store: opened.store.clone(),

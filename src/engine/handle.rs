@@ -79,16 +79,15 @@ impl Handle {
     }
 }
 
+/// The engine at work: its front door, the orders it gives, and how it ended once it has.
+pub type Started = (Handle, mpsc::UnboundedReceiver<Order>, oneshot::Receiver<Result<(), EngineError>>);
+
 /// Is told of each commit: how many operations it had and how long it took.
 pub type Observe = Box<dyn Fn(usize, Duration) + Send>;
 
 /// Starts the engine on a thread of its own. Orders come out of the returned receiver; its length is bounded by the
 /// engine's limit of work under way. The thread ends when every handle is gone, or with the error that stopped it.
-pub fn run(
-    engine: Engine,
-    runtime: tokio::runtime::Handle,
-    observe: Observe,
-) -> std::io::Result<(Handle, mpsc::UnboundedReceiver<Order>, oneshot::Receiver<Result<(), EngineError>>)> {
+pub fn run(engine: Engine, runtime: tokio::runtime::Handle, observe: Observe) -> std::io::Result<Started> {
     let (inputs, incoming) = mpsc::channel(QUEUE);
     let (orders, outgoing) = mpsc::unbounded_channel();
     let (outbox_added, outbox) = watch::channel(0);

@@ -137,8 +137,37 @@ pub struct Quarantined {
     pub faults: Vec<String>,
     /// Its size in bytes.
     pub bytes: u64,
-    /// The octets, sealed.
+    /// The octets, sealed. They stay when it is settled.
     pub body: PacketRef,
+    /// What an operator decided; nothing while it waits for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settled: Option<Settled>,
+    /// What was decided when the same octets were put aside before, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<Settled>,
+}
+
+/// What an operator decided about something put aside: the journal of quarantine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settled {
+    /// What.
+    pub decision: Decision,
+    /// Why, in the operator's words.
+    pub reason: String,
+    /// Who: the user id at the other end of the socket.
+    pub uid: u32,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// What can be decided about something put aside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Decision {
+    /// It was taken in again.
+    Requeued,
+    /// It will never be used.
+    Discarded,
 }
 
 /// Key of a quarantined message.

@@ -16,7 +16,7 @@ pub use agenda::{Agenda, LaneView, Limits};
 pub use handle::{EngineStopped, Handle, Observe, Overview, run};
 
 use crate::engine::draft::Draft;
-use crate::engine::ledger::{EventRow, Quarantined, ReceivedRow, Unreadable};
+use crate::engine::ledger::{EventRow, Quarantined, ReceivedRow, Settled, Unreadable};
 use crate::model::{ConversationId, MessageId, OdsCode, PartyKey, Timestamp, TransferId};
 use crate::store::{Store, StoreError, Table};
 use crate::transfer::custody::CustodyEvent;
@@ -90,10 +90,12 @@ pub enum Input {
         /// What.
         act: Act,
     },
-    /// An operator takes something out of quarantine, after it was put in again or for good.
-    Release {
+    /// An operator settles something in quarantine, after it was taken in again or for good.
+    Settle {
         /// Which.
         id: TransferId,
+        /// What, why, who and when.
+        settled: Settled,
     },
     /// Outbox entries that the broker confirmed.
     Published(Vec<u64>),
@@ -251,14 +253,7 @@ impl Engine {
             },
             Input::Result { transfer, event } => self.take_result(draft, transfer, &event, now),
             Input::Act { transfer, act } => self.apply(draft, transfer, &Event::Act(act), now),
-            Input::Release { id } => {
-                let key = ledger::quarantine_key(id);
-                if draft.row(Table::Quarantine, &key)?.is_none() {
-                    return Ok(Reply::NotApplicable("nothing with that id is in quarantine".to_owned()));
-                }
-                draft.remove(Table::Quarantine, key);
-                Ok(Reply::Taken)
-            }
+            Input::Settle { id, settled } => settle(draft, id, settled),
             Input::Published(numbers) => {
                 draft.published(numbers);
                 Ok(Reply::Taken)
@@ -279,7 +274,7 @@ impl Engine {
             let row: EventRow = ledger::decode(&bytes)?;
             return Ok(if row.digest == digest { Reply::Duplicate(None) } else { Reply::Conflict });
         }
-        let transfer = Transfer::id_for(&event);
+        let transfer = Transfer::id_for(&event, now);
         draft.put(Table::Event, key, ledger::encode(&EventRow { digest, transfer }));
         for warning in &warnings {
             tracing::warn!(%transfer, field = %warning, "an optional field of a custody event was dropped");
@@ -442,15 +437,34 @@ fn sent_to(draft: &Draft<'_>, id: TransferId) -> Result<Option<OdsCode>, EngineE
     }))
 }
 
+fn settle(draft: &mut Draft<'_>, id: TransferId, settled: Settled) -> Result<Reply, EngineError> {
+    let key = ledger::quarantine_key(id);
+    let refused = |words: &str| Ok(Reply::NotApplicable(words.to_owned()));
+    let Some(bytes) = draft.row(Table::Quarantine, &key)? else {
+        return refused("nothing with that id is in quarantine");
+    };
+    let mut entry: Quarantined = ledger::decode(&bytes)?;
+    if entry.settled.is_some() {
+        return refused("it was settled before");
+    }
+    entry.settled = Some(settled);
+    draft.put(Table::Quarantine, key, ledger::encode(&entry));
+    Ok(Reply::Taken)
+}
+
 fn put_aside(
     draft: &mut Draft<'_>,
-    entry: Quarantined,
+    mut entry: Quarantined,
     outcome: Option<Box<Outcome>>,
     reply: Reply,
 ) -> Result<Reply, EngineError> {
     let key = ledger::quarantine_key(entry.id);
-    if draft.row(Table::Quarantine, &key)?.is_some() {
-        return Ok(Reply::Duplicate(None));
+    if let Some(bytes) = draft.row(Table::Quarantine, &key)? {
+        let known: Quarantined = ledger::decode(&bytes)?;
+        let Some(settled) = known.settled else { return Ok(Reply::Duplicate(None)) };
+        // What was settled and comes again wants a person again, who sees what was decided before.
+        entry.earlier = known.earlier;
+        entry.earlier.push(settled);
     }
     if let Some(outcome) = outcome {
         draft.publish(*outcome);

@@ -18,8 +18,9 @@ enum Actor {
 #[derive(Debug)]
 pub(super) struct Agents {
     known: BTreeMap<Actor, String>,
+    /// Practitioner → the first role that names them.
     roles: HashMap<usize, usize>,
-    /// Practitioner and organisation in use, with the id their Agent has: for the account.
+    /// Id of the part that stands for the patient's practice.
     first: String,
     managing: Option<usize>,
 }
@@ -274,4 +275,38 @@ fn organisation_content(x: &mut Xml, element: &str, organisation: &Json) {
             });
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::extract::trial::extract;
+
+    #[test]
+    fn a_performer_is_in_the_directory_with_the_organisation_of_the_role() {
+        let (xml, _) = extract(
+            r#"{"resourceType": "Observation", "id": "o", "code": {"text": "x"}, "performer": [{"reference": "Practitioner/d"}]},
+               {"resourceType": "Practitioner", "id": "6D340A1B-BC15-4D4E-93CF-BBCB5B74DF73", "name": [{"family": "Unused"}]},
+               {"resourceType": "Practitioner", "id": "d", "name": [{"family": "Test", "given": ["Ann"], "prefix": ["Dr"]}]},
+               {"resourceType": "PractitionerRole", "id": "r", "practitioner": {"reference": "Practitioner/d"},
+                "organization": {"reference": "Organization/g"}, "code": [{"text": "Nurse"}]},
+               {"resourceType": "Organization", "id": "g", "name": "Surgery", "telecom": [
+                 {"system": "phone", "use": "work", "value": "0113 380 0000"}]}"#,
+        );
+        assert!(xml.contains("<prefix>Dr</prefix><given>Ann</given><family>Test</family>"), "{xml}");
+        assert!(
+            xml.contains("<originalText>Nurse</originalText>") && xml.contains("<name>Surgery</name>"),
+            "{xml}"
+        );
+        assert!(xml.contains(r#"value="tel:01133800000" use="WP""#), "{xml}");
+        assert!(!xml.contains("Unused"), "only who is referred to has an Agent (extract §6)");
+    }
+
+    #[test]
+    fn an_unknown_performer_is_quoted() {
+        let (xml, _) = extract(
+            r#"{"resourceType": "Observation", "id": "o", "code": {"text": "x"},
+                "performer": [{"reference": "Practitioner/none", "display": "Night nurse"}]}"#,
+        );
+        assert!(xml.contains("Recorded by: Night nurse"), "{xml}");
+    }
 }

@@ -118,7 +118,9 @@ fn facts(work: &mut Work<'_>, at: usize) -> Facts {
 fn write(work: &mut Work<'_>, at: usize, therapy: Therapy) -> Statement {
     let resource = work.json(at);
     let mut facts = facts(work, at);
+    // The drug comes first: what its codes cannot carry belongs in the supply's text.
     let mut inner = Xml::new();
+    consumable(&mut inner, work, at, &mut facts.draft);
     match therapy {
         Therapy::Plan => {
             supply::authorise(work, at, &mut facts, &mut inner);
@@ -126,6 +128,7 @@ fn write(work: &mut Work<'_>, at: usize, therapy: Therapy) -> Statement {
         }
         Therapy::Order => supply::prescribe(work, at, &mut facts, &mut inner),
     }
+    let replaced = inner.replaced();
     let mood = if therapy == Therapy::Plan { "INT" } else { "ORD" };
     let mut x = Xml::new();
     x.with("MedicationStatement", &[("classCode", "SBADM"), ("moodCode", mood)], |x| {
@@ -136,7 +139,6 @@ fn write(work: &mut Work<'_>, at: usize, therapy: Therapy) -> Statement {
         }
         dates::write(x, "availabilityTime", facts.available.as_deref());
         work.label(x, at);
-        consumable(x, work, at, &mut facts.draft);
         x.append(&inner.into_text());
         x.with("pertinentInformation", &[("typeCode", "PERT")], |x| {
             x.with("pertinentMedicationDosage", &[("classCode", "SBADM"), ("moodCode", "RMD")], |x| {
@@ -145,6 +147,9 @@ fn write(work: &mut Work<'_>, at: usize, therapy: Therapy) -> Statement {
         });
         participant(x, "AUT", facts.author.as_deref());
     });
+    if replaced {
+        facts.draft.fault(Fault::CharactersReplaced);
+    }
     finish(work, at, x, mood, facts)
 }
 
@@ -224,6 +229,14 @@ mod tests {
         );
         assert!(xml.contains("No information available"));
         assert_eq!(state(&account, "MedicationRequest"), "mapped");
+    }
+
+    #[test]
+    fn a_drug_code_without_an_oid_is_quoted_in_the_supply() {
+        let coded = r#"{"text": "Aspirin", "coding": [{"system": "urn:local", "code": "A1"}]}"#;
+        let (xml, account) = extract(&PLAN.replace(r#"{"text": "Aspirin"}"#, coded));
+        assert!(xml.contains("Code: A1"), "extract §3: {xml}");
+        assert_eq!(state(&account, "MedicationRequest"), "degraded");
     }
 
     #[test]

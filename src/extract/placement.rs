@@ -183,3 +183,42 @@ impl Walk<'_> {
         codes::has(self.record.json(at).at("code"), code)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::extract::trial::extract;
+
+    #[test]
+    fn a_flat_consultation_gets_one_topic_and_category_and_each_entry_is_placed_once() {
+        let list = |id: &str, more: &str| {
+            format!(
+                r#"{{"resourceType": "List", "id": "{id}", "encounter": {{"reference": "Encounter/e"}}, {more}
+                "code": {{"coding": [{{"code": "325851000000107"}}]}}}}"#
+            )
+        };
+        let entries = r#""entry": [{"item": {"reference": "Observation/o"}}, {"item": {"reference": "Observation/o"}}],"#;
+        let (xml, account) = extract(&format!(
+            r#"{{"resourceType": "Encounter", "id": "e", "type": [{{"text": "Clinic"}}], "period": {{"start": "2011-02-03"}}}},
+               {}, {{"resourceType": "Observation", "id": "o", "code": {{"text": "Cough"}}}}"#,
+            list("l", entries)
+        ));
+        assert_eq!(xml.matches(r#"classCode="TOPIC""#).count(), 1, "{xml}");
+        assert_eq!(
+            xml.matches(r#"classCode="CATEGORY""#).count(),
+            1,
+            "one consumer rejects flat topics: {xml}"
+        );
+        assert_eq!(xml.matches("Cough").count(), 1, "{xml}");
+        assert_eq!(account["input"], 4);
+    }
+
+    #[test]
+    fn an_empty_consultation_says_so() {
+        let (xml, _) = extract(
+            r#"{"resourceType": "Encounter", "id": "e", "type": [{"text": "Clinic"}]},
+               {"resourceType": "List", "id": "l", "encounter": {"reference": "Encounter/e"},
+                "code": {"coding": [{"code": "325851000000107"}]}}"#,
+        );
+        assert!(xml.contains("EhrEmpty"), "S55: {xml}");
+    }
+}

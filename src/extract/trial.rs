@@ -21,11 +21,8 @@ pub(super) fn parameters(interaction: Interaction) -> Parameters {
 
 /// The message and the account of the resources, comma-separated JSON.
 pub(super) fn extract(resources: &str) -> (String, serde_json::Value) {
-    let entries: Vec<serde_json::Value> =
-        serde_json::from_str::<Vec<serde_json::Value>>(&format!("[{resources}]"))
-            .expect("a test's resources are JSON");
-    assert!(!entries.is_empty(), "a test has resources");
     let raw: Vec<Box<serde_json::value::RawValue>> = serde_json::from_str(&format!("[{resources}]")).unwrap();
+    assert!(!raw.is_empty(), "a test has resources");
     let wrapped: Vec<String> = raw.iter().map(|r| format!(r#"{{"resource": {}}}"#, r.get())).collect();
     let patient = r#"{"resource": {"resourceType": "Patient", "id": "p", "identifier": [
         {"system": "https://fhir.nhs.uk/Id/nhs-number", "value": "9990000018"}]}}"#;

@@ -6,6 +6,7 @@ use hyper::body::Bytes;
 use super::judge::{Ends, Heading};
 use crate::directory::{Peer, Profile};
 use crate::engine::Route;
+use crate::engine::ledger::ReceivedRow;
 use crate::model::Timestamp;
 use crate::packet::signature::SignatureFault;
 use crate::packet::signature::verify::Verified;
@@ -68,6 +69,8 @@ pub trait Packets: Send + Sync + 'static {
         peer: &Peer,
         now: Timestamp,
     ) -> Result<Option<Verified>, SignatureFault>;
+    /// What the ledger remembers of a message with this sender and id: a look before it is sealed. The engine decides.
+    fn remembered(&self, heading: &Heading) -> Option<ReceivedRow>;
     /// SHA-256 of what retransmission may not change, in hexadecimal (wire reference §5.3).
     fn digest(&self, message: &Self::Message) -> String;
     /// What it tells us; an error when its content is not what its action says.

@@ -206,24 +206,15 @@ impl<P: Packets> Reception<P> {
             }
             Told::Business { route, event } => {
                 let (first, own) = self.first_answer(heading, &checked, ends, now)?;
-                let packet = Packet {
-                    content_type: posted.content_type.clone(),
-                    soap_action: posted.soap_action.clone(),
-                    body: posted.body.to_vec(),
+                let reply = match self.packets.remembered(heading) {
+                    // Known already: another sealed copy would belong to nobody.
+                    Some(row) if row.digest == checked.digest => Reply::Duplicate(Some(row.answer)),
+                    Some(_) => Reply::Conflict,
+                    None => {
+                        let row = (checked.digest.as_str(), to_stored(&first));
+                        self.submit(posted, heading, row, route, event, now).await?
+                    }
                 };
-                let sealed = self.vault.put(&packet.to_file()).await;
-                let packet = PacketRef(sealed.map_err(|_| Turned::NotStored)?.to_string());
-                let input = Input::Message {
-                    from: heading.from.clone(),
-                    message_id: heading.message_id.clone(),
-                    digest: checked.digest.clone(),
-                    answer: to_stored(&first),
-                    keep_until: keep_until(heading, now),
-                    event: Box::new(event(packet.clone())),
-                    route,
-                    stranger: stranger(posted, &checked.digest, packet, now),
-                };
-                let reply = self.engine.submit(input).await.map_err(|_| Turned::NotStored)?;
                 let answer = settled(reply, first, heading, ends.peer.profile)?;
                 if let Some(own) = own {
                     // A full queue loses one; the message comes again and draws another.
@@ -232,6 +223,36 @@ impl<P: Packets> Reception<P> {
                 Ok(answer)
             }
         }
+    }
+
+    /// Seals a message and gives it to the engine, whose word on whether it is new is final.
+    async fn submit(
+        &self,
+        posted: &Posted,
+        heading: &Heading,
+        (digest, answer): (&str, String),
+        route: crate::engine::Route,
+        event: Box<dyn FnOnce(PacketRef) -> Event + Send>,
+        now: Timestamp,
+    ) -> Result<Reply, Turned> {
+        let packet = Packet {
+            content_type: posted.content_type.clone(),
+            soap_action: posted.soap_action.clone(),
+            body: posted.body.to_vec(),
+        };
+        let sealed = self.vault.put(&packet.to_file()).await;
+        let packet = PacketRef(sealed.map_err(|_| Turned::NotStored)?.to_string());
+        let input = Input::Message {
+            from: heading.from.clone(),
+            message_id: heading.message_id.clone(),
+            digest: digest.to_owned(),
+            answer,
+            keep_until: keep_until(heading, now),
+            event: Box::new(event(packet.clone())),
+            route,
+            stranger: stranger(posted, digest, packet, now),
+        };
+        self.engine.submit(input).await.map_err(|_| Turned::NotStored)
     }
 
     /// The answer a new message gets, made before the commit so that it can be stored with it, and the signal that
@@ -302,6 +323,8 @@ fn stranger(posted: &Posted, digest: &str, body: PacketRef, now: Timestamp) -> Q
         faults: vec!["it belongs to no transfer of ours".to_owned()],
         bytes: posted.body.len() as u64,
         body,
+        settled: None,
+        earlier: Vec::new(),
     }
 }
 

@@ -3,26 +3,29 @@
 //! Requests for records and parts of large messages are not spoken yet; whether a message may be taken at all is
 //! `judge`'s to say.
 
+use std::sync::Arc;
+
 use hyper::body::Bytes;
 
 use crate::directory::{Peer, Profile};
 use crate::engine::Route;
-use crate::engine::ledger;
+use crate::engine::ledger::{self, ReceivedRow};
 use crate::inbox::answer::AckAsked;
 use crate::inbox::judge::{Ends, Heading};
 use crate::inbox::{CannotSign, ErrorText, Packets, Told, Unreadable};
-use crate::model::{CpaId, MessageId, OdsCode, Timestamp, TransferId};
-use crate::packet::envelope::{self, AckRequest, Header};
+use crate::model::{CpaId, MessageId, OdsCode, PartyKey, Timestamp, TransferId};
+use crate::packet::envelope::{self, AckRequest, EBXML, Header};
 use crate::packet::fingerprint::Fingerprint;
-use crate::packet::hl7::{ExtractHead, read_acknowledgement};
+use crate::packet::hl7::{ExtractHead, ReadAcknowledgement};
 use crate::packet::mime::{MimeLimits, Strictness};
 use crate::packet::signal::{self, Complaint, Signal};
 use crate::packet::signature::verify::{Terms, Verified, expect_unsigned, verify};
-use crate::packet::signature::{Reference, SignatureFault, Signer, receipt};
+use crate::packet::signature::{SignatureFault, Signer, receipt};
 use crate::packet::xml::Document;
-use crate::packet::{Incoming, Packet, Received, open};
+use crate::packet::{Incoming, Packet, PacketFault, Received, Unread, open};
 use crate::perform::SignerHandle;
 use crate::store::{Store, Table, Vault};
+use crate::telemetry::Metrics;
 use crate::transfer::dispatch::PacketRef;
 use crate::transfer::event::{Acknowledgement, Arrival, Event, LateSignal};
 use crate::transfer::verdict::{Accepted, Verdict};
@@ -42,6 +45,8 @@ pub struct Wire {
     pub store: Store,
     /// Where they lie.
     pub vault: Vault,
+    /// Figures.
+    pub metrics: Arc<Metrics>,
 }
 
 /// A message that was read.
@@ -54,7 +59,7 @@ pub struct WireMessage {
 
 enum Content {
     Business(Box<Incoming<'static>>),
-    Signal { envelope: Document, signal: Signal },
+    Signal { envelope: Box<Document>, signal: Signal },
 }
 
 impl Packets for Wire {
@@ -72,7 +77,7 @@ impl Packets for Wire {
                 let incoming = incoming.into_owned();
                 let header = incoming.header.clone();
                 Ok(WireMessage {
-                    heading: heading(&header),
+                    heading: heading(&header, incoming.addressees()),
                     header,
                     strictness,
                     content: Content::Business(Box::new(incoming)),
@@ -82,15 +87,17 @@ impl Packets for Wire {
                 // A fault, or a signal without a readable header, tells nobody anything.
                 let header = envelope::read_header(&envelope).map_err(|_| Unreadable::Nameless)?;
                 Ok(WireMessage {
-                    heading: heading(&header),
+                    heading: heading(&header, envelope::addressees(&envelope)),
                     header,
                     strictness,
                     content: Content::Signal { envelope, signal },
                 })
             }
-            Err(fault) => {
+            Err(Unread { fault, header }) => {
                 tracing::warn!(%fault, "a message cannot be read");
-                Err(Unreadable::Nameless)
+                // A signal is never answered by a signal.
+                let header = header.filter(|header| header.service != EBXML);
+                Err(header.map_or(Unreadable::Nameless, |header| faulty(&fault, &header)))
             }
         }
     }
@@ -129,6 +136,11 @@ impl Packets for Wire {
         }
     }
 
+    fn remembered(&self, heading: &Heading) -> Option<ReceivedRow> {
+        let row = self.store.get(Table::Ledger, &ledger::received_key(&heading.from, &heading.message_id));
+        ledger::decode(&row.ok()??).ok()
+    }
+
     fn digest(&self, message: &WireMessage) -> String {
         match &message.content {
             Content::Business(incoming) => Fingerprint::from_octets(incoming.digest()).to_string(),
@@ -146,7 +158,7 @@ impl Packets for Wire {
         match &message.content {
             Content::Signal { signal, .. } => self.tell_signal(signal, ends),
             Content::Business(incoming) => match message.header.action.as_str() {
-                "MCCI_IN010000UK13" => tell_acknowledgement(incoming, ends),
+                "MCCI_IN010000UK13" => self.tell_acknowledgement(incoming, ends),
                 _ => tell_extract(incoming, ends, bytes, now),
             },
         }
@@ -160,7 +172,10 @@ impl Packets for Wire {
     ) -> Result<Vec<u8>, CannotSign> {
         let references = ends.verified.as_ref().map(|v| v.references.as_slice()).unwrap_or_default();
         let signer = self.signer_for(ends.peer.profile)?;
-        signal::acknowledge(&message.header, references, signer.as_deref(), now).map_err(|_| CannotSign)
+        // Of the parties it is addressed to, the one that is ours answers.
+        let to = ends.us.address().map_or(&message.header.to, |ours| &ours.party_key);
+        let header = Header { to: to.clone(), ..message.header.clone() };
+        signal::acknowledge(&header, references, signer.as_deref(), now).map_err(|_| CannotSign)
     }
 
     fn message_error(
@@ -178,7 +193,7 @@ impl Packets for Wire {
 }
 
 impl Wire {
-    fn signer_for(&self, profile: Profile) -> Result<Option<std::sync::Arc<Signer>>, CannotSign> {
+    fn signer_for(&self, profile: Profile) -> Result<Option<Arc<Signer>>, CannotSign> {
         match profile {
             Profile::Spine => Ok(None),
             Profile::Signed => self.signer.current().map(Some).ok_or(CannotSign),
@@ -193,9 +208,13 @@ impl Wire {
     ) -> Result<Verified, SignatureFault> {
         match signal {
             Signal::Acknowledgment(ack) => {
-                let references =
-                    self.sent_references(&ack.refers_to).ok_or(SignatureFault::ReceiptReferences)?;
-                receipt::verify_receipt(envelope, &references, terms)
+                let packet = self.sent_packet(&ack.refers_to).ok_or(SignatureFault::ReceiptReferences)?;
+                let verified = receipt::verify_receipt(envelope, &packet.references()?, terms)?;
+                // §6.3: also parties, contract and conversation are those of what we sent.
+                match packet.header() {
+                    Some(sent) if ack.fits(&sent) => Ok(verified),
+                    Some(_) | None => Err(SignatureFault::ReceiptReferences),
+                }
             }
             Signal::MessageError { .. } | Signal::Fault(_) => verify(envelope, &[], terms),
         }
@@ -226,10 +245,35 @@ impl Wire {
         }
     }
 
-    fn sent_references(&self, message_id: &MessageId) -> Option<Vec<Reference>> {
+    fn tell_acknowledgement(&self, incoming: &Incoming<'_>, ends: &Ends<'_>) -> Result<Told, ErrorText> {
+        let ack = ReadAcknowledgement::read(hl7(incoming)).map_err(|fault| {
+        tracing::warn!(message = %incoming.header.message_id, %fault, "an acknowledgement cannot be read");
+        content_error("the acknowledgement cannot be read")
+    })?;
+        self.metrics.acknowledged(ack.code.as_deref().filter(|_| !ack.positive));
+        let (message_id, from) = (incoming.header.message_id.clone(), ends.them.ods.clone());
+        let route = Route::Answers {
+            conversation: incoming.header.conversation,
+            refers_to: ack.refers_to.clone(),
+            from: from.clone(),
+        };
+        let event = move |packet| {
+            Event::Acknowledged(Acknowledgement {
+                message_id,
+                refers_to: ack.refers_to,
+                positive: ack.positive,
+                code: ack.code,
+                from,
+                packet: Some(packet),
+            })
+        };
+        Ok(Told::Business { route, event: Box::new(event) })
+    }
+
+    fn sent_packet(&self, message_id: &MessageId) -> Option<Packet> {
         let (_, packet) = self.sent(message_id)?;
         let octets = self.vault.get(&packet.0.parse().ok()?).ok()?;
-        Packet::from_file(&octets).ok()?.references().ok()
+        Packet::from_file(&octets).ok()
     }
 
     /// The party a message of ours was sent to, and the packet.
@@ -245,30 +289,6 @@ impl Wire {
         }?;
         Some((delivery.dispatch.to.clone(), delivery.dispatch.packet.clone()))
     }
-}
-
-fn tell_acknowledgement(incoming: &Incoming<'_>, ends: &Ends<'_>) -> Result<Told, ErrorText> {
-    let ack = read_acknowledgement(hl7(incoming)).map_err(|fault| {
-        tracing::warn!(message = %incoming.header.message_id, %fault, "an acknowledgement cannot be read");
-        content_error("the acknowledgement cannot be read")
-    })?;
-    let (message_id, from) = (incoming.header.message_id.clone(), ends.them.ods.clone());
-    let route = Route::Answers {
-        conversation: incoming.header.conversation,
-        refers_to: ack.refers_to.clone(),
-        from: from.clone(),
-    };
-    let event = move |packet| {
-        Event::Acknowledged(Acknowledgement {
-            message_id,
-            refers_to: ack.refers_to,
-            positive: ack.positive,
-            code: ack.code,
-            from,
-            packet: Some(packet),
-        })
-    };
-    Ok(Told::Business { route, event: Box::new(event) })
 }
 
 fn tell_extract(
@@ -319,10 +339,25 @@ fn content_error(text: &'static str) -> ErrorText {
     ErrorText { code: "OtherXml", location: "//eb:Manifest", text }
 }
 
-fn heading(header: &Header) -> Heading {
+/// What is answered to a message of which only the envelope was readable (wire reference §1.4).
+fn faulty(fault: &PacketFault, header: &Header) -> Unreadable {
+    let (location, text) = match fault {
+        PacketFault::Mime(_)
+        | PacketFault::PartMissing(_)
+        | PacketFault::PartUnlisted(_)
+        | PacketFault::NotAPacket => ("//eb:Manifest", "the parts of the message cannot be read"),
+        PacketFault::Envelope(_) | PacketFault::Xml(_) => {
+            ("//SOAP:Envelope", "the envelope of the message cannot be used")
+        }
+    };
+    let error = ErrorText { code: fault.code(), location, text };
+    Unreadable::Faulty { heading: Box::new(heading(header, vec![header.to.clone()])), error }
+}
+
+fn heading(header: &Header, to: Vec<PartyKey>) -> Heading {
     Heading {
         from: header.from.clone(),
-        to: vec![header.to.clone()],
+        to,
         cpa_id: header.cpa_id.as_str().to_owned(),
         action: header.action.clone(),
         conversation: header.conversation,

@@ -1,6 +1,6 @@
 //! Enums between the wire and our words: in JSON the lower-case rest of the name, in protobuf a number.
 //!
-//! An enum value nobody knows is not an error here: it is kept as [`UNKNOWN`], and checking says what follows.
+//! An enum value nobody knows is not an error here: it is kept as a number of its own, and checking says what follows.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -29,7 +29,7 @@ pub trait Spoken: TryFrom<i32> + Into<i32> + Copy {
         self.name()[Self::PREFIX.len()..].to_ascii_lowercase()
     }
 
-    /// The number of a word, [`UNKNOWN`] for none.
+    /// The number of a word; one of its own for a word nobody knows.
     fn number(word: &str) -> i32 {
         let lower = !word.bytes().any(|b| b.is_ascii_uppercase());
         let known = Self::by_name(&format!("{}{}", Self::PREFIX, word.to_ascii_uppercase()));

@@ -99,6 +99,12 @@ pub enum EnvelopeFault {
     /// Something is there and wrong.
     #[error("{0} is not as the standard has it")]
     Malformed(&'static str),
+    /// Another version of ebXML.
+    #[error("the message is of another version of ebXML than 2.0")]
+    Version,
+    /// A part of ebXML that GP2GP does without.
+    #[error("{0} is not spoken here")]
+    NotSpoken(&'static str),
     /// A header block that must be understood and is not.
     #[error("a header block that must be understood is unknown")]
     MustUnderstand,
@@ -201,8 +207,13 @@ pub(super) fn escape(text: &str) -> String {
 
 /// The header of a received message.
 pub fn read_header(document: &Document) -> Result<Header, EnvelopeFault> {
+    check_understood(soap_header(document)?)?;
+    read_fields(document)
+}
+
+/// The header's fields, whatever stands beside them: enough to tell a sender what is wrong.
+pub(super) fn read_fields(document: &Document) -> Result<Header, EnvelopeFault> {
     let header = soap_header(document)?;
-    check_understood(header)?;
     let message = header.only_child(EB, "MessageHeader").ok_or(EnvelopeFault::NotOne("MessageHeader"))?;
     let data = message.only_child(EB, "MessageData").ok_or(EnvelopeFault::NotOne("MessageData"))?;
     let optional = |parent: Element<'_>, name: &'static str| parent.child(EB, name).map(trimmed);
@@ -226,11 +237,11 @@ pub fn read_header(document: &Document) -> Result<Header, EnvelopeFault> {
     })
 }
 
-/// The MessageId of an envelope whose header is otherwise unreadable: an error must name the message it answers.
-pub fn read_message_id(document: &Document) -> Option<MessageId> {
-    let header = soap_header(document).ok()?;
-    let data = header.child(EB, "MessageHeader")?.child(EB, "MessageData")?;
-    MessageId::parse(&trimmed(data.child(EB, "MessageId")?)).ok()
+/// Every party the message is addressed to, as far as they are party keys.
+pub fn addressees(document: &Document) -> Vec<PartyKey> {
+    let message = soap_header(document).ok().and_then(|header| header.child(EB, "MessageHeader"));
+    let to = message.and_then(|message| message.child(EB, "To"));
+    to.into_iter().flat_map(party_keys).collect()
 }
 
 /// The items of the manifest, the HL7 reference first.
@@ -267,7 +278,16 @@ fn check_understood(header: Element<'_>) -> Result<(), EnvelopeFault> {
     let ours = |e: Element<'_>| matches!(e.attribute(SOAP, "actor"), None | Some(TO_PARTY_MSH | NEXT_MSH));
     let strange =
         |e: &Element<'_>| e.attribute(SOAP, "mustUnderstand") == Some("1") && ours(*e) && !known(*e);
-    if header.children().any(|e| strange(&e)) { Err(EnvelopeFault::MustUnderstand) } else { Ok(()) }
+    if header.children().any(|e| strange(&e)) {
+        return Err(EnvelopeFault::MustUnderstand);
+    }
+    if header.child(EB, "MessageOrder").is_some() {
+        return Err(EnvelopeFault::NotSpoken("MessageOrder"));
+    }
+    match header.child(EB, "MessageHeader").and_then(|message| message.attribute(EB, "version")) {
+        Some("2.0") | None => Ok(()),
+        Some(_) => Err(EnvelopeFault::Version),
+    }
 }
 
 fn ack_requested(header: Element<'_>) -> AckRequest {
@@ -280,8 +300,12 @@ fn ack_requested(header: Element<'_>) -> AckRequest {
 
 fn party(message: Element<'_>, side: &'static str) -> Result<PartyKey, EnvelopeFault> {
     let side_element = message.only_child(EB, side).ok_or(EnvelopeFault::NotOne(side))?;
-    let id = side_element.child(EB, "PartyId").ok_or(EnvelopeFault::NotOne("PartyId"))?;
-    PartyKey::parse(&trimmed(id)).map_err(|_| EnvelopeFault::Malformed("PartyId"))
+    party_keys(side_element).next().ok_or(EnvelopeFault::Malformed("PartyId"))
+}
+
+/// A party may go by several ids (wire reference §3.2); those that are party keys.
+fn party_keys(side: Element<'_>) -> impl Iterator<Item = PartyKey> {
+    side.children().filter(|e| e.is(EB, "PartyId")).filter_map(|e| PartyKey::parse(&trimmed(e)).ok())
 }
 
 pub(super) fn required(parent: Element<'_>, name: &'static str) -> Result<String, EnvelopeFault> {

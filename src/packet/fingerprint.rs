@@ -116,6 +116,7 @@ mod tests {
         assert_eq!(colons.join(":").parse(), Ok(abc), "openssl prints colons and capitals");
         assert_eq!(format!("sha256:{hex}").parse(), Ok(abc));
         assert!("ba78".parse::<Fingerprint>().is_err());
+        assert!(format!("{hex}00").parse::<Fingerprint>().is_err());
         assert!(hex.replace('b', "g").parse::<Fingerprint>().is_err());
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! Pure: bytes in, bytes or a reasoned refusal out. No clock, no files, no sockets.
 //!
-//! Reading order: this page (assemble, open, verify), `envelope` and `description` (who, what, which parts), `signal`
+//! Reading order: this page (assemble), `open` (read, verify), `envelope` and `description` (who, what, which parts), `signal`
 //! (acknowledgements of the transport), `hl7` (acknowledgements of the practice), `mime`, `signature`, `canonical`, `xml`.
 
 pub mod canonical;
@@ -12,20 +12,18 @@ pub mod envelope;
 pub mod fingerprint;
 pub mod hl7;
 pub mod mime;
+mod open;
 pub mod signal;
 pub mod signature;
 pub mod xml;
 
-use ring::digest::{Context, SHA256};
+pub use open::{Incoming, PacketFault, Received, Unread, open};
 
-use crate::model::{MessageId, PartyKey, Timestamp};
-use crate::packet::envelope::{EnvelopeFault, Header, Href, Item};
-use crate::packet::mime::{Encoding, MimeFault, MimeLimits, OutPart, Part, Strictness};
-use crate::packet::signal::Signal;
+use crate::model::{MessageId, Timestamp};
+use crate::packet::envelope::{Header, Href, Item};
+use crate::packet::mime::{Encoding, MimeLimits, OutPart, Strictness};
 use crate::packet::signature::sign::{PartDigest, SigningFault, sign};
-use crate::packet::signature::verify::{Terms, VerifiablePart, Verified, expect_unsigned, verify};
 use crate::packet::signature::{Reference, SignatureFault, Signer};
-use crate::packet::xml::{Document, XmlFault, XmlLimits};
 
 /// A whole message as it is posted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,32 +69,19 @@ pub enum AssembleFault {
         /// What one message takes.
         most_attachments: usize,
     },
+    /// One attachment is more than an attachment may be (LM01).
+    #[error("attachment {number} has {characters} characters as base64; one attachment takes {most}")]
+    AttachmentTooLarge {
+        /// Which, from 1.
+        number: usize,
+        /// What it has.
+        characters: u64,
+        /// What one takes.
+        most: u64,
+    },
     /// What was to be stamped anew is not a packet of ours.
     #[error("the stored packet could not be read back")]
     Unreadable(#[from] PacketFault),
-}
-
-/// Why a received message cannot be read. Names parts and elements, never content.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum PacketFault {
-    /// The MIME is broken.
-    #[error(transparent)]
-    Mime(#[from] MimeFault),
-    /// The envelope is not XML we read.
-    #[error("the envelope cannot be read: {0}")]
-    Xml(#[from] XmlFault),
-    /// The envelope is not ebXML.
-    #[error("the envelope cannot be used: {0}")]
-    Envelope(#[from] EnvelopeFault),
-    /// The manifest names a part that is not there.
-    #[error("item {0} of the manifest names a part that is not there")]
-    PartMissing(usize),
-    /// A part that the manifest does not name, in a signed message.
-    #[error("part {0} is not in the manifest")]
-    PartUnlisted(usize),
-    /// Not a stored packet.
-    #[error("the file is not a packet: it has no Content-Type line")]
-    NotAPacket,
 }
 
 /// How much one message may hold.
@@ -104,13 +89,15 @@ pub enum PacketFault {
 pub struct PacketLimits {
     /// Octets of the whole body. 4,999,600 by default (wire reference §2.1).
     pub message_bytes: u64,
+    /// Characters of base64 of one attachment, its line ends not counted. 4,500,000 by default (LM01).
+    pub attachment_characters: u64,
     /// Attachments beside the HL7 part. 98 by default.
     pub attachments: usize,
 }
 
 impl Default for PacketLimits {
     fn default() -> Self {
-        Self { message_bytes: 4_999_600, attachments: 98 }
+        Self { message_bytes: 4_999_600, attachment_characters: 4_500_000, attachments: 98 }
     }
 }
 
@@ -147,7 +134,8 @@ pub fn restamp(
     signer: Option<&Signer>,
 ) -> Result<Packet, AssembleFault> {
     let Received::Business(old) =
-        open(&packet.content_type, &packet.body, Strictness::Strict, &MimeLimits::default())?
+        open(&packet.content_type, &packet.body, Strictness::Strict, &MimeLimits::default())
+            .map_err(PacketFault::from)?
     else {
         return Err(PacketFault::NotAPacket.into());
     };
@@ -162,7 +150,8 @@ pub fn restamp(
     let parts = old.attachments();
     let bodies: Vec<(&str, &[u8])> =
         parts.iter().filter_map(|(_, part)| part.map(|p| (p.content_type.as_str(), &*p.body))).collect();
-    let limits = PacketLimits { message_bytes: u64::MAX, attachments: usize::MAX };
+    let limits =
+        PacketLimits { message_bytes: u64::MAX, attachment_characters: u64::MAX, attachments: usize::MAX };
     frame(&header, &hl7_id, &hl7.body, &old.manifest[1..], &bodies, signer, limits)
 }
 
@@ -175,6 +164,13 @@ fn frame(
     signer: Option<&Signer>,
     limits: PacketLimits,
 ) -> Result<Packet, AssembleFault> {
+    for (index, (_, octets)) in bodies.iter().enumerate() {
+        let characters = (octets.len() as u64).div_ceil(3) * 4;
+        if characters > limits.attachment_characters {
+            let most = limits.attachment_characters;
+            return Err(AssembleFault::AttachmentTooLarge { number: index + 1, characters, most });
+        }
+    }
     let mut envelope = envelope::write_business(header, hl7_id, items).into_bytes();
     let cids: Vec<&str> = items
         .iter()
@@ -252,10 +248,10 @@ impl Packet {
         })
     }
 
-    /// Who sends it: the party of its header.
-    pub fn sender(&self) -> Option<PartyKey> {
+    /// Its header: for our own octets, to compare an answer with.
+    pub fn header(&self) -> Option<Header> {
         match open(&self.content_type, &self.body, Strictness::Strict, &MimeLimits::default()) {
-            Ok(Received::Business(incoming)) => Some(incoming.header.from),
+            Ok(Received::Business(incoming)) => Some(incoming.header),
             Ok(Received::Signal { .. }) | Err(_) => None,
         }
     }
@@ -263,156 +259,8 @@ impl Packet {
     /// What the packet's signature covers, unjudged: for our own octets, to compare a receipt with.
     pub fn references(&self) -> Result<Vec<Reference>, SignatureFault> {
         match open(&self.content_type, &self.body, Strictness::Strict, &MimeLimits::default()) {
-            Ok(Received::Business(incoming)) => signature::verify::references_of(&incoming.envelope),
+            Ok(Received::Business(incoming)) => incoming.references(),
             Ok(Received::Signal { .. }) | Err(_) => Err(SignatureFault::Unsigned),
-        }
-    }
-}
-
-/// A received message, read but not yet believed.
-#[derive(Debug)]
-pub enum Received<'a> {
-    /// A business message.
-    Business(Box<Incoming<'a>>),
-    /// A signal of the transport.
-    Signal {
-        /// The envelope.
-        envelope: Document,
-        /// What it says.
-        signal: Signal,
-    },
-}
-
-/// A business message, read but not yet believed.
-#[derive(Debug)]
-pub struct Incoming<'a> {
-    /// Who says it is from whom.
-    pub header: Header,
-    /// Which parts it says it has, the HL7 part first.
-    pub manifest: Vec<Item>,
-    envelope: Document,
-    parts: Vec<Part<'a>>,
-}
-
-/// Reads a message as posted.
-pub fn open<'a>(
-    content_type: &str,
-    body: &'a [u8],
-    strictness: Strictness,
-    limits: &MimeLimits,
-) -> Result<Received<'a>, PacketFault> {
-    if !content_type.trim_start().to_ascii_lowercase().starts_with("multipart/") {
-        let envelope = Document::parse(body, &XmlLimits::envelope())?;
-        return match signal::read(&envelope)? {
-            Some(signal) => Ok(Received::Signal { envelope, signal }),
-            None => Err(EnvelopeFault::NotOne("Manifest").into()),
-        };
-    }
-    let mut parts = mime::read(content_type, body, strictness, limits)?.into_iter();
-    let root = parts.next().ok_or(EnvelopeFault::NotSoap)?;
-    let envelope = Document::parse_labelled(&root.body, root.charset.as_deref(), &XmlLimits::envelope())?;
-    if let Some(signal) = signal::read(&envelope)? {
-        return Ok(Received::Signal { envelope, signal });
-    }
-    let header = envelope::read_header(&envelope)?;
-    let manifest = envelope::read_manifest(&envelope)?;
-    let incoming = Incoming { header, manifest, envelope, parts: parts.collect() };
-    incoming.check_parts(strictness)?;
-    Ok(Received::Business(Box::new(incoming)))
-}
-
-impl<'a> Incoming<'a> {
-    /// The same message with octets of its own.
-    pub fn into_owned(self) -> Incoming<'static> {
-        let parts = self.parts.into_iter().map(|part| Part {
-            content_id: part.content_id,
-            content_type: part.content_type,
-            charset: part.charset,
-            body: part.body.into_owned().into(),
-            transfer: mime::Transfer::Octets,
-        });
-        Incoming {
-            header: self.header,
-            manifest: self.manifest,
-            envelope: self.envelope,
-            parts: parts.collect(),
-        }
-    }
-
-    /// The HL7 part.
-    pub fn hl7(&self) -> Option<&Part<'a>> {
-        self.part(self.manifest.first()?)
-    }
-
-    /// The Content-IDs of the parts, in the order of the message.
-    pub fn part_ids(&self) -> impl Iterator<Item = &str> {
-        self.parts.iter().filter_map(|part| part.content_id.as_deref())
-    }
-
-    /// Every other item of the manifest, with its part where it has one in this message.
-    pub fn attachments(&self) -> Vec<(&Item, Option<&Part<'a>>)> {
-        self.manifest.iter().skip(1).map(|item| (item, self.part(item))).collect()
-    }
-
-    /// Verifies the signature; the fields of `self` were read from the very document that is digested.
-    pub fn verify(&self, terms: &Terms<'_>) -> Result<Verified, SignatureFault> {
-        let mut parts = Vec::with_capacity(self.parts.len());
-        for part in &self.parts {
-            let content_id = part.content_id.as_deref().ok_or(SignatureFault::PartNotInManifest)?;
-            parts.push(VerifiablePart { content_id, octets: &part.body });
-        }
-        verify(&self.envelope, &parts, terms)
-    }
-
-    /// Whether the message bears a signature that nobody agreed to judge (wire reference §6.2(1)).
-    pub fn expect_unsigned(&self) -> Result<(), SignatureFault> {
-        expect_unsigned(&self.envelope)
-    }
-
-    /// What makes two copies the same message (wire reference §5.3): header and body less what retransmission and
-    /// re-framing may change, and the octets of every part.
-    pub fn digest(&self) -> [u8; 32] {
-        use crate::packet::canonical::canonical_element;
-        use crate::packet::envelope::{EB, SOAP};
-        let changes = ["CPAId", "Timestamp", "TimeToLive"];
-        let mut digest = Context::new(&SHA256);
-        let root = self.envelope.root();
-        let header = root.child(SOAP, "Header").and_then(|h| h.child(EB, "MessageHeader"));
-        for element in header.into_iter().chain(root.child(SOAP, "Body")) {
-            digest
-                .update(&canonical_element(element, |e| e.namespace() == EB && changes.contains(&e.name())));
-        }
-        for part in &self.parts {
-            digest.update(&(part.body.len() as u64).to_be_bytes());
-            digest.update(&part.body);
-        }
-        let mut out = [0; 32];
-        out.copy_from_slice(digest.finish().as_ref());
-        out
-    }
-
-    fn part(&self, item: &Item) -> Option<&Part<'a>> {
-        let Href::Part(id) = &item.href else { return None };
-        self.parts.iter().find(|p| p.content_id.as_deref() == Some(id.as_str()))
-    }
-
-    fn check_parts(&self, strictness: Strictness) -> Result<(), PacketFault> {
-        if self.hl7().is_none() {
-            return Err(PacketFault::PartMissing(1));
-        }
-        for (number, item) in self.manifest.iter().enumerate() {
-            if matches!(item.href, Href::Part(_)) && self.part(item).is_none() {
-                return Err(PacketFault::PartMissing(number + 1));
-            }
-        }
-        let listed = |part: &Part<'_>| {
-            self.manifest
-                .iter()
-                .any(|i| matches!((&i.href, &part.content_id), (Href::Part(a), Some(b)) if a == b))
-        };
-        match (strictness, self.parts.iter().position(|p| !listed(p))) {
-            (Strictness::Strict, Some(number)) => Err(PacketFault::PartUnlisted(number + 2)),
-            (Strictness::Strict | Strictness::Tolerant, _) => Ok(()),
         }
     }
 }

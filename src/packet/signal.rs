@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 
-use crate::model::{MessageId, PartyKey, Timestamp};
+use crate::model::{ConversationId, CpaId, MessageId, PartyKey, Timestamp};
 use crate::packet::envelope::{
     self, AckRequest, EB, EBXML, EnvelopeFault, Header, NEXT_MSH, SOAP, TO_PARTY_MSH, escape, message_id,
     read_moment, required, soap_header, trimmed,
@@ -46,6 +46,22 @@ pub struct Acknowledgment {
     pub from: PartyKey,
     /// The party it is for.
     pub to: PartyKey,
+    /// The contract it names.
+    pub cpa_id: CpaId,
+    /// The conversation it names.
+    pub conversation: ConversationId,
+}
+
+impl Acknowledgment {
+    /// Whether it answers that message between those ends: parties swapped, contract and conversation the same (wire
+    /// reference §6.3).
+    pub fn fits(&self, sent: &Header) -> bool {
+        self.refers_to == sent.message_id
+            && self.from == sent.to
+            && self.to == sent.from
+            && self.cpa_id == sent.cpa_id
+            && self.conversation == sent.conversation
+    }
 }
 
 /// One error of a MessageError.
@@ -62,8 +78,8 @@ pub struct EbError {
 pub struct SoapFault {
     /// The local part of the fault code, such as `Server`.
     pub code: String,
-    /// The hub's own codes.
-    pub hub_codes: Vec<u32>,
+    /// The hub's own codes, as text: `SEF002` is as legal as 206.
+    pub hub_codes: Vec<String>,
 }
 
 /// An error to answer with (wire reference §1.4).
@@ -191,7 +207,8 @@ fn read_acknowledgment(document: &Document, element: Element<'_>) -> Result<Ackn
     }
     read_moment(&required(element, "Timestamp")?).ok_or(EnvelopeFault::Malformed("Timestamp"))?;
     let by_party = element.attribute(SOAP, "actor") != Some(NEXT_MSH);
-    Ok(Acknowledgment { refers_to, by_party, from: header.from, to: header.to })
+    let Header { from, to, cpa_id, conversation, .. } = header;
+    Ok(Acknowledgment { refers_to, by_party, from, to, cpa_id, conversation })
 }
 
 fn read_error(error: Element<'_>) -> EbError {
@@ -208,7 +225,8 @@ fn find_fault(document: &Document) -> Option<SoapFault> {
     let hub_codes = fault
         .descendants()
         .filter(|e| e.name() == "errorCode")
-        .filter_map(|e| trimmed(e).parse().ok())
+        .map(trimmed)
+        .filter(|code| !code.is_empty())
         .take(MOST_ERRORS)
         .collect();
     Some(SoapFault { code, hub_codes })

@@ -50,6 +50,7 @@ pub async fn prepare(tools: &Tools, wanted: Wanted) -> Result<Prepared, PrepareF
     let limits = PacketLimits {
         message_bytes: peer.limits.message_bytes,
         attachments: usize::try_from(peer.limits.attachments).unwrap_or(usize::MAX),
+        ..PacketLimits::default()
     };
     let asids = (from.address().map(|a| a.asid.clone()), peer.address.asid.clone());
     let (from_asid, to_asid) = (asids.0.ok_or(PrepareFault::DestinationUnknown)?, asids.1);
@@ -293,15 +294,7 @@ fn absence(fault: &RecordFault) -> extract::AbsentReason {
 }
 
 fn record_fault(fault: RecordFault) -> PrepareFault {
-    match fault {
-        RecordFault::BadName => PrepareFault::RecordNameUnsafe,
-        RecordFault::NotFound => PrepareFault::RecordMissing,
-        RecordFault::Unreadable(_) | RecordFault::Escapes | RecordFault::NotAFile => {
-            PrepareFault::RecordUnreadable
-        }
-        RecordFault::TooLarge { .. } => PrepareFault::RecordTooLarge,
-        RecordFault::NotJson { .. } | RecordFault::NotABundle => PrepareFault::RecordMalformed,
-    }
+    PrepareFault::from(&fault)
 }
 
 fn refusal(refusal: Refusal) -> PrepareFault {
@@ -319,7 +312,9 @@ fn refusal(refusal: Refusal) -> PrepareFault {
 fn assembly(fault: AssembleFault) -> PrepareFault {
     match fault {
         AssembleFault::Signing(_) => PrepareFault::SigningUnavailable,
-        AssembleFault::TooLarge { .. } => PrepareFault::TooLargeForOneMessage,
+        AssembleFault::TooLarge { .. } | AssembleFault::AttachmentTooLarge { .. } => {
+            PrepareFault::TooLargeForOneMessage
+        }
         AssembleFault::Unreadable(_) => PrepareFault::StorageFailed,
     }
 }

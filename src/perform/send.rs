@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::clock;
 use crate::directory::{AckRequested, Profile, SyncReply};
 use crate::model::{Timestamp, TransferId};
+use crate::packet::envelope::Header;
 use crate::packet::signature::verify::Terms;
 use crate::packet::{Packet, signature::Reference};
 use crate::perform::Tools;
@@ -12,7 +13,7 @@ use crate::telemetry::Answered;
 use crate::transfer::dispatch::{Dispatch, PacketRef};
 use crate::transfer::event::Answer;
 use crate::transfer::verdict::{TryAgain, Verdict};
-use crate::transport::classify::{Judged, Sent, classify};
+use crate::transport::classify::{Judged, ReceiptDue, Sent, classify};
 use crate::transport::{Letter, Observation, Reply, Route};
 
 /// The longest an attempt may take, waiting for a free connection included: above the sum of the transport's own
@@ -59,8 +60,11 @@ async fn attempt(tools: &Tools, dispatch: &Dispatch) -> (Judged, Option<PacketRe
         Profile::Signed => packet.references().unwrap_or_default(),
         Profile::Spine => Vec::new(),
     };
-    let from = directory.served().find_map(|p| p.address().map(|a| a.party_key.clone()));
-    let Some(from) = packet.sender().or(from) else { return (nothing_sent, None) };
+    let header = packet.header();
+    if peer.profile == Profile::Signed && header.is_none() {
+        // Without it no receipt could be judged, and without a receipt no answer of theirs counts.
+        return (nothing_sent, None);
+    }
     let letter = letter(packet);
     let answer = tools.transport.post(&route, &letter, DEADLINE).await;
     let now = clock::now();
@@ -68,9 +72,8 @@ async fn attempt(tools: &Tools, dispatch: &Dispatch) -> (Judged, Option<PacketRe
     let sent = Sent {
         message_id: &dispatch.message_id,
         to: &peer.address.party_key,
-        from: &from,
         ack_due: asks && peer.contract.sync_reply == SyncReply::Signals,
-        receipt: receipt_terms(peer, &references, now),
+        receipt: header.as_ref().and_then(|header| receipt_due(peer, header, &references, now)),
     };
     let judged = classify(&answer, &sent, now);
     let receipt = match &answer {
@@ -80,13 +83,14 @@ async fn attempt(tools: &Tools, dispatch: &Dispatch) -> (Judged, Option<PacketRe
     (judged, receipt)
 }
 
-fn receipt_terms<'a>(
+fn receipt_due<'a>(
     peer: &'a crate::directory::Peer,
+    header: &'a Header,
     references: &'a [Reference],
     now: Timestamp,
-) -> Option<(&'a [Reference], Terms<'a>)> {
+) -> Option<ReceiptDue<'a>> {
     let pins = peer.signing_pins.as_ref().filter(|_| peer.profile == Profile::Signed)?;
-    Some((references, Terms { pins, now, leniency: peer.leniency }))
+    Some(ReceiptDue { header, references, terms: Terms { pins, now, leniency: peer.leniency } })
 }
 
 fn letter(packet: Packet) -> Letter {

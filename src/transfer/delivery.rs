@@ -123,7 +123,7 @@ impl Delivery {
     pub fn on_answer(&mut self, answer: &Answer, id: TransferId, now: Timestamp) -> (Outcome, Vec<What>) {
         let mut entries = vec![What::Answer {
             number: self.dispatch.attempts,
-            verdict: answer.verdict.clone(),
+            verdict: answer.verdict,
             took_ms: answer.took_ms,
         }];
         match self.dispatch.take(&answer.verdict, answer.retry_after, id, now) {

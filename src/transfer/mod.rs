@@ -97,12 +97,13 @@ pub enum Lane {
 impl Transfer {
     /// The identity a custody event's transfer has: a release and its later events share that of their stay, so that a
     /// redelivered or repeated event finds it; every other event stands for itself.
-    pub fn id_for(event: &CustodyEvent) -> TransferId {
+    pub fn id_for(event: &CustodyEvent, now: Timestamp) -> TransferId {
         match &event.kind {
-            CustodyKind::Release(_) => {
+            CustodyKind::Release(_) if !is_history(event, now) => {
                 TransferId::derived(&["release", event.source.as_str(), event.stay.reveal()])
             }
-            CustodyKind::Reception(_)
+            CustodyKind::Release(_)
+            | CustodyKind::Reception(_)
             | CustodyKind::Move(_)
             | CustodyKind::RegistrationDecision(_)
             | CustodyKind::Correction(_)
@@ -121,7 +122,7 @@ impl Transfer {
         match event {
             Event::Custody(custody) => {
                 let conversation = ConversationId::derived(&["conversation", &id.to_string()]);
-                let release = matches!(custody.kind, CustodyKind::Release(_));
+                let release = matches!(custody.kind, CustodyKind::Release(_)) && !is_history(custody, now);
                 let case = if release {
                     Case::Release(Box::new(Release::new((**custody).clone(), now)))
                 } else {
@@ -238,6 +239,11 @@ impl Transfer {
     fn illegal(&self, event: &Event) -> Illegal {
         Illegal { event: event.name(), state: self.label() }
     }
+}
+
+/// Older than 84 days: kept as history, and starts nothing (custody reference §3.2).
+fn is_history(event: &CustodyEvent, now: Timestamp) -> bool {
+    now.since(event.occurred_at) > retry::LISTEN_FOR
 }
 
 impl Event {

@@ -87,7 +87,7 @@ impl PrepareFault {
                 "the custody record is larger than the settings allow; see [records] in the settings"
             }
             Self::RecordNameUnsafe => {
-                "the record's name holds characters a file name may not have; correct the event"
+                "the record's name, or a link in its place, leads out of the records folder; correct it there"
             }
             Self::RecordWithoutPatient => {
                 "the custody record has no patient; have the clinical system write it again"

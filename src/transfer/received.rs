@@ -132,7 +132,7 @@ pub(super) fn step(step: &mut Step, event: &Event, now: Timestamp) -> Result<(),
         }
         Event::Answered(answer) => on_answered(step, answer, now).ok_or(illegal),
         Event::LateSignal(signal) => {
-            step.entries.push(What::LateSignal { verdict: signal.verdict.clone() });
+            step.entries.push(What::LateSignal { verdict: signal.verdict });
             on_late_signal(step, &signal.verdict, now);
             Ok(())
         }

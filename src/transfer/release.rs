@@ -312,7 +312,7 @@ pub(super) fn step(step: &mut Step, event: &Event, now: Timestamp) -> Result<(),
         }
         Event::Answered(answer) => on_answered(step, answer, now).ok_or(illegal),
         Event::LateSignal(signal) => {
-            step.entries.push(What::LateSignal { verdict: signal.verdict.clone() });
+            step.entries.push(What::LateSignal { verdict: signal.verdict });
             if let (Some(receipt), Some(release)) = (&signal.receipt, step.release_mut()) {
                 release.receipt = Some(receipt.clone());
             }
@@ -456,7 +456,7 @@ fn on_answered(step: &mut Step, answer: &Answer, now: Timestamp) -> Option<()> {
     let ReleaseState::Delivering { delivery } = &mut release.state else {
         // The practice's acknowledgement overtook the transport's (gp2gp reference §3.7), or somebody cancelled.
         let number = release.delivery().map_or(0, |d| d.dispatch.attempts);
-        step.entries.push(What::Answer { number, verdict: answer.verdict.clone(), took_ms: answer.took_ms });
+        step.entries.push(What::Answer { number, verdict: answer.verdict, took_ms: answer.took_ms });
         return Some(());
     };
     if !delivery.expects(answer) {

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use crate::model::{MessageId, PartyKey, Timestamp};
+use crate::packet::envelope::Header;
 use crate::packet::mime::{MimeLimits, Strictness};
 use crate::packet::signal::{EbError, Signal, SoapFault};
 use crate::packet::signature::verify::Terms;
@@ -27,12 +28,21 @@ pub struct Sent<'a> {
     pub message_id: &'a MessageId,
     /// The party it was sent to.
     pub to: &'a PartyKey,
-    /// The party that sent it.
-    pub from: &'a PartyKey,
     /// Whether an Acknowledgment is due in the HTTP answer.
     pub ack_due: bool,
-    /// For a party of the signed profile: what our signature covered, and whose receipt counts.
-    pub receipt: Option<(&'a [Reference], Terms<'a>)>,
+    /// For a party of the signed profile: what our receipt must fit.
+    pub receipt: Option<ReceiptDue<'a>>,
+}
+
+/// What a receipt must fit to be one (wire reference §6.3).
+#[derive(Debug, Clone, Copy)]
+pub struct ReceiptDue<'a> {
+    /// The header of what we sent.
+    pub header: &'a Header,
+    /// What our signature covered.
+    pub references: &'a [Reference],
+    /// Whose receipt counts.
+    pub terms: Terms<'a>,
 }
 
 /// An answer, judged.
@@ -92,7 +102,7 @@ fn judge_reply(reply: &Reply, sent: &Sent<'_>, now: Timestamp) -> Judged {
     }
 }
 
-fn signal_in(reply: &Reply) -> Option<(Document, Signal)> {
+fn signal_in(reply: &Reply) -> Option<(Box<Document>, Signal)> {
     if reply.body.is_empty() {
         return None;
     }
@@ -134,13 +144,10 @@ fn judge_signal(
         Signal::Acknowledgment(ack) => match &sent.receipt {
             None if ack.by_party && ack.from == *sent.to => accepted(Accepted::End),
             None => accepted(Accepted::Hop),
-            Some((references, terms)) => {
-                let parties_fit = ack.from == *sent.to && ack.to == *sent.from;
-                match receipt::verify_receipt(envelope, references, terms) {
-                    Ok(_) if parties_fit => Judged { keep_receipt: true, ..accepted(Accepted::End) },
-                    Ok(_) | Err(_) => again(TryAgain::ReceiptInvalid).alarming(),
-                }
-            }
+            Some(due) => match receipt::verify_receipt(envelope, due.references, &due.terms) {
+                Ok(_) if ack.fits(due.header) => Judged { keep_receipt: true, ..accepted(Accepted::End) },
+                Ok(_) | Err(_) => again(TryAgain::ReceiptInvalid).alarming(),
+            },
         },
         Signal::MessageError { refers_to: Some(other), .. } if other != sent.message_id => {
             if success {
@@ -163,7 +170,9 @@ pub fn judge_errors(errors: &[EbError]) -> Judged {
         Verdict::TryAgain(_) => 1,
         Verdict::Accepted(_) => 2,
     };
-    each.iter().min_by_key(rank).copied().unwrap_or_else(|| again(TryAgain::PeerUnknown))
+    let Some(first) = each.iter().min_by_key(rank) else { return again(TryAgain::PeerUnknown) };
+    // Somebody hears of an impostor, whichever error decides.
+    Judged { alarm: each.iter().any(|j| j.alarm), ..*first }
 }
 
 fn judge_error(error: &EbError) -> Judged {
@@ -190,9 +199,14 @@ fn judge_fault(fault: &SoapFault) -> Judged {
     match (fault.hub_codes.as_slice(), fault.code.as_str()) {
         ([], "Client" | "MustUnderstand" | "VersionMismatch") => refused(Refused::Fault),
         ([], _) => again(TryAgain::PeerFault),
-        (codes, _) if codes.iter().all(|c| HUB_PASSES.contains(c)) => again(TryAgain::HubBusy),
+        (codes, _) if codes.iter().all(|code| passes(code)) => again(TryAgain::HubBusy),
         (_, _) => refused(Refused::HubFault),
     }
+}
+
+/// Codes are text and compared as numbers; one that is no number is none of these.
+fn passes(code: &str) -> bool {
+    code.parse().is_ok_and(|code: u32| HUB_PASSES.contains(&code))
 }
 
 /// Rows 23 to 28: nothing readable in the body.
@@ -215,7 +229,7 @@ fn judge_status(reply: &Reply, now: Timestamp) -> Judged {
 mod tests {
     use super::*;
     use crate::model::{ConversationId, CpaId};
-    use crate::packet::envelope::{AckRequest, EBXML, Header};
+    use crate::packet::envelope::{AckRequest, EBXML};
     use crate::packet::signal::{self, Complaint};
 
     fn header() -> Header {
@@ -254,7 +268,7 @@ mod tests {
         String::from_utf8(template.to_vec()).unwrap().replace(from, to).into_bytes()
     }
 
-    fn fault_with(code: &str, hub: &[u32]) -> Vec<u8> {
+    fn fault_with(code: &str, hub: &[&str]) -> Vec<u8> {
         let details: String = hub.iter().map(|c| format!("<n:errorCode>{c}</n:errorCode>")).collect();
         let fault = signal::fault("f");
         let fault = text(&fault, "SOAP:Client", code);
@@ -308,8 +322,9 @@ mod tests {
                 reply(200, &text(&error("NotSupported"), "\"NotSupported\"", "\"Odd\"")),
                 Again(TryAgain::PeerUnknown),
             ),
-            ("19", reply(500, &fault_with("SOAP:Server", &[206, 208])), Again(TryAgain::HubBusy)),
-            ("20", reply(500, &fault_with("SOAP:Server", &[206, 300])), No(Refused::HubFault)),
+            ("19", reply(500, &fault_with("SOAP:Server", &["206", "208"])), Again(TryAgain::HubBusy)),
+            ("20", reply(500, &fault_with("SOAP:Server", &["206", "300"])), No(Refused::HubFault)),
+            ("20", reply(500, &fault_with("SOAP:Server", &["SEF002"])), No(Refused::HubFault)),
             ("21", reply(500, &fault_with("SOAP:Server", &[])), Again(TryAgain::PeerFault)),
             ("21", reply(500, &fault_with("SOAP:Client", &[])), No(Refused::Fault)),
             ("22", reply(200, b"<html></html>"), Again(TryAgain::NotEbxml)),
@@ -320,13 +335,7 @@ mod tests {
             ("27", reply(501, b""), No(Refused::Http5xx)),
             ("28", reply(500, b"oops"), Again(TryAgain::Peer5xx)),
         ];
-        let sent = Sent {
-            message_id: &ours.message_id,
-            to: &ours.to,
-            from: &ours.from,
-            ack_due: true,
-            receipt: None,
-        };
+        let sent = Sent { message_id: &ours.message_id, to: &ours.to, ack_due: true, receipt: None };
         for (row, answer, verdict) in rows {
             assert_eq!(
                 classify(&answer, &sent, Timestamp::default()).verdict,
@@ -351,5 +360,10 @@ mod tests {
         let judged = judge_errors(&errors);
         assert_eq!(judged.verdict, Verdict::Refused(Refused::Security), "row 18");
         assert!(judged.alarm);
+        let errors =
+            ["NotSupported", "SecurityFailure"].map(|code| EbError { code: code.to_owned(), warning: false });
+        let judged = judge_errors(&errors);
+        assert_eq!(judged.verdict, Verdict::Refused(Refused::NotSupported), "the first refusal decides");
+        assert!(judged.alarm, "row 15: the alarm is not lost to an error named before it");
     }
 }

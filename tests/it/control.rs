@@ -66,7 +66,7 @@ impl Node {
                     let event: CustodyEvent = serde_json::from_slice(&bytes).map_err(|_| {
                         Refusal::new(RefusalKind::BadEvent, "the event cannot be read", "Correct it.")
                     })?;
-                    let (event_id, transfer) = (event.event_id, Transfer::id_for(&event));
+                    let (event_id, transfer) = (event.event_id, Transfer::id_for(&event, event.occurred_at));
                     let input = Input::Custody {
                         event: Box::new(event),
                         digest: "d".to_owned(),
@@ -142,6 +142,8 @@ impl Node {
             faults: vec!["release.record_ref is missing".to_owned()],
             bytes: 12,
             body: PacketRef(body.to_string()),
+            settled: None,
+            earlier: Vec::new(),
         };
         let input = Input::Quarantine { entry, outcome: None };
         self.runtime.block_on(self.engine.submit(input)).unwrap();
@@ -261,6 +263,17 @@ fn what_was_set_aside_is_shown_without_its_content_and_decided_with_a_reason() {
         node.json("quarantine.schema.json", &["quarantine", "list"])["items"].as_array().unwrap().len(),
         1
     );
+    let settled = node.json("set-aside.schema.json", &["quarantine", "show", &second[..8]]);
+    assert_eq!(settled["settled"]["decision"], "discarded", "what was decided is kept");
+    assert_eq!(settled["settled"]["reason"], "sent again", "and why");
+    assert_eq!(settled["settled"]["uid"], rustix::process::getuid().as_raw(), "and who said so");
+    assert!(node.text(&["quarantine", "show", &second[..8]]).contains("sent again"));
+    let again = node.run(&["quarantine", "discard", &second[..8], "--reason", "once more"]);
+    assert!(!again.status.success(), "it is decided once");
+    node.set_aside(2);
+    let back = node.json("set-aside.schema.json", &["quarantine", "show", &second[..8]]);
+    assert_eq!(back["settled"], Value::Null, "what comes again wants a decision again");
+    assert_eq!(back["earlier"][0]["reason"], "sent again", "and what was decided before is not forgotten");
 }
 
 #[test]
@@ -344,14 +357,11 @@ fn check_names_every_problem_and_its_remedy_and_shows_no_password() {
             String::from_utf8(output.stderr).unwrap(),
         )
     };
-    let identity =
-        "[service]\nestablishments = [\"X9001\"]\nparty_key = \"X9001-1\"\nasid = \"200000000001\"\n";
-    let (code, text, _) = check(identity);
+    let (code, text, _) = check("");
     assert_eq!(code, Some(0), "{text}");
-    let wrong = format!(
-        "{identity}[telemetry]\nlisten = \"0.0.0.0:9464\"\n[amqp]\nurl = \"amqp://u:hunter2@h\"\nqueue = \"\"\n"
-    );
-    let (code, text, _) = check(&wrong);
+    let wrong =
+        "[telemetry]\nlisten = \"0.0.0.0:9464\"\n[amqp]\nurl = \"amqp://u:hunter2@h\"\nqueue = \"\"\n";
+    let (code, text, _) = check(wrong);
     assert_eq!(code, Some(1));
     let report: Value = serde_json::from_str(&text).unwrap();
     let faults = json_schema::faults(&json_schema::load("check.schema.json"), &report);

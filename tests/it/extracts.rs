@@ -276,7 +276,7 @@ fn damaged_records_are_mapped_or_refused_and_never_panic() {
         seed ^= seed << 17;
         usize::try_from(seed % u64::try_from(bound).unwrap()).unwrap()
     };
-    let mut built = 0;
+    let (folder, mut files) = (tempfile::tempdir().unwrap(), Vec::new());
     for name in ["unicode", "body-site", "contained-allergies", "specimen-without-observation"] {
         let original = read(&shared.join(format!("fixtures/robustness/{name}.json")));
         let parameters = parameters(&number_of(&original), Interaction::Uk07);
@@ -287,14 +287,19 @@ fn damaged_records_are_mapped_or_refused_and_never_panic() {
             }
             let Ok(record) = Record::parse(&bytes, &RecordLimits::default()) else { continue };
             if let Ok(extract) = extract::build(&record, &parameters, &documents(&record)) {
-                built += 1;
+                let file = folder.path().join(format!("{}.xml", files.len()));
+                std::fs::write(&file, &extract.xml).unwrap();
+                files.push(file);
                 let account = &extract.account;
                 let total = account.mapped + account.merged + account.degraded + account.not_sent;
                 assert_eq!(total, account.input, "a damaged record is accounted for like any other");
             }
         }
     }
-    assert!(built > 20, "most damage leaves a record that can be sent: {built}");
+    assert!(files.len() > 20, "most damage leaves a record that can be sent: {}", files.len());
+    if tool("xmllint") {
+        validate(&shared.join("schema/hl7/schema/RCMR_IN030000UK07.xsd"), &files);
+    }
 }
 
 /// Damages one place so that the text often stays JSON: a letter, a digit, or one whole value.

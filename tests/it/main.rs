@@ -1,20 +1,29 @@
 //! Whole-system tests, and comparisons with other people's programs.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails where it stands")]
 
+mod bad_input;
 mod canonical;
 mod config;
 mod contract;
 mod control;
+mod crash;
+mod demonstration;
 mod extract_command;
 mod extracts;
 mod intake;
 mod json_schema;
 mod network;
 mod packet_file;
+mod powercut;
+mod privacy;
 mod rabbit;
 mod service;
 mod signatures;
 mod simulation;
+mod site;
+mod sites;
+mod storage;
 mod tidy;
 mod tools;
 mod wire;
+mod wire_messages;

@@ -54,7 +54,9 @@ fn a_power_cut_loses_nothing_acknowledged_in_twenty_of_twenty_rounds() {
         commits += account.commits();
         sealed += account.sealed();
     }
-    eprintln!("{ROUNDS} of {ROUNDS} rounds intact; held against {commits} commits and {sealed} sealed records");
+    eprintln!(
+        "{ROUNDS} of {ROUNDS} rounds intact; held against {commits} commits and {sealed} sealed records"
+    );
     assert!(commits > ROUNDS && sealed > ROUNDS, "or nothing was at stake");
 }
 
@@ -75,7 +77,12 @@ fn a_power_cut_while_the_store_is_being_made_leaves_one_that_opens() {
         disk.cut();
         child.kill();
         disk.mount_again();
-        assert_eq!(account.check(disk.folder()), Verdict::Intact, "cut {} ms into the first start", round * 2);
+        assert_eq!(
+            account.check(disk.folder()),
+            Verdict::Intact,
+            "cut {} ms into the first start",
+            round * 2
+        );
     }
 }
 

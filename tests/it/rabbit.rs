@@ -171,6 +171,8 @@ impl Broker {
             ("RABBITMQ_NODE_IP_ADDRESS", "127.0.0.1".to_owned()),
             ("RABBITMQ_NODE_PORT", self.port.to_string()),
             ("RABBITMQ_DIST_PORT", dist.to_string()),
+            // A broker that is killed must leave nothing in the folder the tests are run from.
+            ("ERL_CRASH_DUMP", "/dev/null".to_owned()),
             ("ERL_EPMD_PORT", mapping.to_string()),
             ("ERL_EPMD_ADDRESS", "127.0.0.1".to_owned()),
             ("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", "-kernel inet_dist_use_interface {127,0,0,1}".to_owned()),

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// The modules in the order of the design: each may use those before it (filing names files by the directory's digest,
 /// so `records` comes after `directory`). The first group is pure. `clock`, `config`
 /// and `telemetry` stand early because every module that does IO may read the time, take a setting or count.
-const ORDER: [&str; 22] = [
+const ORDER: [&str; 21] = [
     "model",
     "transfer",
     "extract",
@@ -28,9 +28,8 @@ const ORDER: [&str; 22] = [
     "control",
     "audit",
     "report",
-    "cli",
     "daemon",
-    "demo",
+    "cli",
 ];
 
 /// No clock, no randomness, no IO.
@@ -50,8 +49,8 @@ const CRATES: [(&str, &[&str]); 17] = [
     ("quick_xml", &["extract", "packet"]),
     ("clap", &["main", "cli"]),
     ("clap_complete", &["main", "cli"]),
-    ("anyhow", &["main", "cli", "daemon", "demo"]),
-    ("rcgen", &["transport", "demo"]),
+    ("anyhow", &["main", "cli", "daemon"]),
+    ("rcgen", &["transport"]),
     ("sd_notify", &["daemon"]),
     ("prometheus_client", &["telemetry"]),
     ("tracing_subscriber", &["telemetry"]),

@@ -160,7 +160,7 @@ fn directory(us: &Place, them: &Place) -> String {
 fn settings(folder: &Path, us: &Place) -> String {
     let folder = folder.display();
     format!(
-        "[service]\nestablishments = [\"{ods}\"]\nstate_dir = \"{folder}\"\n\
+        "[service]\nstate_dir = \"{folder}\"\n\
          [store]\ndir = \"{folder}/store\"\nreserve = \"16MiB\"\n\
          [spool]\ndir = \"{folder}/spool\"\n[records]\ndir = \"{folder}/records\"\n\
          [filing]\ndir = \"{folder}/filed\"\naccept_push = true\n\
@@ -169,7 +169,6 @@ fn settings(folder: &Path, us: &Place) -> String {
          [signing]\ncertificate = \"{folder}/signing.pem\"\nkey = \"{folder}/signing.key\"\n\
          [vault]\nkey = \"{folder}/vault.key\"\n[control]\nsocket = \"{folder}/control.sock\"\n\
          [telemetry]\nlog = \"json\"\n",
-        ods = us.ods,
         port = us.port,
     )
 }
@@ -219,7 +218,7 @@ impl Site {
                     self.folder.display()
                 );
             }
-            if self.ask(Request::Status).is_ok() {
+            if self.takes_events() {
                 return Ok(running);
             }
             if clock::instant() > deadline {
@@ -227,6 +226,11 @@ impl Site {
             }
             std::thread::sleep(Duration::from_millis(50));
         }
+    }
+
+    /// Whether the daemon answers, and events can come in.
+    fn takes_events(&self) -> bool {
+        matches!(self.ask(Request::Status), Ok(Reply::Status(status)) if status.intake.connected)
     }
 
     /// Asks the daemon.

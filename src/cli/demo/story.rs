@@ -194,7 +194,9 @@ fn has_ended(row: &Row) -> bool {
 }
 
 fn list(site: &Site) -> anyhow::Result<List> {
-    match site.ask(Request::List { selector: Selector::parse::<&str>(&[])?, limit: 1000 })? {
+    match site
+        .ask(Request::List { selector: Selector::parse(&["state=any", "kind=release"])?, limit: 1000 })?
+    {
         Reply::List(list) => Ok(list),
         other => anyhow::bail!("the daemon gave another answer than a list: {other:?}"),
     }

@@ -9,6 +9,7 @@ use super::{
 use crate::control::layout::{
     WIDTH, age, alarm, bytes, heading, labelled, moment, paragraph, table, wrapped,
 };
+use crate::engine::ledger::Decision;
 use crate::model::Timestamp;
 
 impl fmt::Display for Status {
@@ -195,6 +196,18 @@ impl fmt::Display for SetAside {
         labelled(f, "  reason", 12, &self.reason)?;
         paragraph(f, 2, &self.words)?;
         writeln!(f)?;
+        for settled in self.earlier.iter().chain(&self.settled) {
+            let done = match settled.decision {
+                Decision::Requeued => "taken in again",
+                Decision::Discarded => "discarded; its bytes are kept",
+            };
+            let who = format!("{}, {done}, by user {}", settled.at.to_ebxml(), settled.uid);
+            labelled(f, "  decided", 12, &who)?;
+            labelled(f, "  because", 12, &settled.reason)?;
+        }
+        if self.settled.is_some() {
+            return Ok(());
+        }
         heading(f, "You can")?;
         let id: String = self.id.chars().take(8).collect();
         writeln!(f, "  throughcare quarantine requeue {id} --reason \"...\"")?;

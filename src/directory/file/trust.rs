@@ -10,7 +10,7 @@ use super::{EntryError, SigningEntry, TlsEntry};
 use crate::directory::Fingerprint;
 use crate::directory::party::{PeerTls, Profile};
 use crate::packet::signature::verify::{HopBlocks, Leniency, XPathTransform};
-use crate::packet::signature::{self, Pin, Pins};
+use crate::packet::signature::{Pin, Pins};
 
 /// Where certificate files are read from, and what was read.
 pub(super) struct Sources<'a> {
@@ -84,7 +84,7 @@ impl SigningEntry {
             pins.push(match given.trim().strip_prefix("sha256:") {
                 Some(hex) => {
                     let pinned: Fingerprint = hex.parse().map_err(|e| refuse(format!("{e}")))?;
-                    Pin::Fingerprint(signature::Fingerprint::from_octets(*pinned.as_bytes()))
+                    Pin::Fingerprint(pinned)
                 }
                 None => Pin::Certificate(sources.one_certificate(field, given)?),
             });

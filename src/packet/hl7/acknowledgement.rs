@@ -1,5 +1,5 @@
-//! The application acknowledgement, MCCI_IN010000UK13: written one way, read in every way peers write it (wire reference
-//! §4.1, §4.4).
+//! The application acknowledgement, MCCI_IN010000UK13: written one way, read in every way peers write it
+//! (wire reference §4.1, §4.4).
 //!
 //! What a code means is not known here.
 
@@ -111,7 +111,13 @@ fn detail(code: &str) -> String {
 
 fn reason(code: &str) -> String {
     format!(
-        r#"<reason typeCode="RSON"><justifyingDetectedIssueEvent classCode="ALRT" moodCode="EVN"><code {code}><qualifier><value code="ER" codeSystem="{REASON_KINDS}"/></qualifier></code></justifyingDetectedIssueEvent></reason>"#
+        concat!(
+            r#"<reason typeCode="RSON"><justifyingDetectedIssueEvent classCode="ALRT" moodCode="EVN"><code {code}>"#,
+            r#"<qualifier><value code="ER" codeSystem="{kinds}"/></qualifier></code>"#,
+            "</justifyingDetectedIssueEvent></reason>",
+        ),
+        code = code,
+        kinds = REASON_KINDS,
     )
 }
 
@@ -157,34 +163,43 @@ impl std::fmt::Debug for ReadAcknowledgement {
     }
 }
 
-/// Reads every form of §4.4.
-pub fn read_acknowledgement(octets: &[u8]) -> Result<ReadAcknowledgement, Hl7Fault> {
-    let document = Document::parse(octets, &XmlLimits::envelope())?;
-    let root = document.root();
-    if !root.is(HL7, INTERACTION) {
-        return Err(Hl7Fault::Other(INTERACTION));
+impl ReadAcknowledgement {
+    /// Reads every form of §4.4.
+    pub fn read(octets: &[u8]) -> Result<Self, Hl7Fault> {
+        Self::read_labelled(octets, None)
     }
-    let id = root_of(Some(root)).ok_or(Hl7Fault::Missing("id/@root"))?;
-    let wrapper_id = MessageId::parse(id).map_err(|_| Hl7Fault::Unusable("id/@root"))?;
-    let acknowledgement = child(root, "acknowledgement").ok_or(Hl7Fault::Missing("acknowledgement"))?;
-    let positive = match acknowledgement.attribute("", "typeCode").map(str::trim) {
-        Some("AA") => true,
-        Some("AE" | "AR") => false,
-        Some(_) => return Err(Hl7Fault::Unusable("acknowledgement/@typeCode")),
-        None => return Err(Hl7Fault::Missing("acknowledgement/@typeCode")),
-    };
-    let refers_to = root_of(child(acknowledgement, "messageRef")).and_then(|id| MessageId::parse(id).ok());
-    let detail = child(acknowledgement, "acknowledgementDetail").and_then(code_of);
-    let reasons = child(root, "ControlActEvent").into_iter().flat_map(|event| event.children());
-    let reason = reasons
-        .filter(|reason| reason.is(HL7, "reason"))
-        .find_map(|reason| code_of(child(reason, "justifyingDetectedIssueEvent")?));
-    let other_code = match (&reason, &detail) {
-        (Some((reason, _)), Some((detail, _))) if reason != detail => Some(detail.clone()),
-        (_, _) => None,
-    };
-    let (code, text) = reason.or(detail).map_or((None, None), |(code, text)| (Some(code), text));
-    Ok(ReadAcknowledgement { wrapper_id, refers_to, positive, code, other_code, text })
+
+    /// As [`ReadAcknowledgement::read`]; where the octets are not in the encoding of their prolog, `charset`, the
+    /// label of the MIME part, is tried (§2.2).
+    pub fn read_labelled(octets: &[u8], charset: Option<&str>) -> Result<Self, Hl7Fault> {
+        let document = Document::parse_labelled(octets, charset, &XmlLimits::envelope())?;
+        let root = document.root();
+        if !root.is(HL7, INTERACTION) {
+            return Err(Hl7Fault::Other(INTERACTION));
+        }
+        let id = root_of(Some(root)).ok_or(Hl7Fault::Missing("id/@root"))?;
+        let wrapper_id = MessageId::parse(id).map_err(|_| Hl7Fault::Unusable("id/@root"))?;
+        let acknowledgement = child(root, "acknowledgement").ok_or(Hl7Fault::Missing("acknowledgement"))?;
+        let positive = match acknowledgement.attribute("", "typeCode").map(str::trim) {
+            Some("AA") => true,
+            Some("AE" | "AR") => false,
+            Some(_) => return Err(Hl7Fault::Unusable("acknowledgement/@typeCode")),
+            None => return Err(Hl7Fault::Missing("acknowledgement/@typeCode")),
+        };
+        let refers_to =
+            root_of(child(acknowledgement, "messageRef")).and_then(|id| MessageId::parse(id).ok());
+        let detail = child(acknowledgement, "acknowledgementDetail").and_then(code_of);
+        let reasons = child(root, "ControlActEvent").into_iter().flat_map(|event| event.children());
+        let reason = reasons
+            .filter(|reason| reason.is(HL7, "reason"))
+            .find_map(|reason| code_of(child(reason, "justifyingDetectedIssueEvent")?));
+        let other_code = match (&reason, &detail) {
+            (Some((reason, _)), Some((detail, _))) if reason != detail => Some(detail.clone()),
+            (_, _) => None,
+        };
+        let (code, text) = reason.or(detail).map_or((None, None), |(code, text)| (Some(code), text));
+        Ok(Self { wrapper_id, refers_to, positive, code, other_code, text })
+    }
 }
 
 fn child<'d>(element: Element<'d>, name: &str) -> Option<Element<'d>> {
@@ -223,13 +238,13 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_back() {
-        let accepted = read_acknowledgement(&ours(Answer::Accept).write()).unwrap();
+        let accepted = ReadAcknowledgement::read(&ours(Answer::Accept).write()).unwrap();
         assert!(accepted.positive && accepted.code.is_none());
         assert_eq!(accepted.refers_to, Some(MessageId::derived(&["extract"])));
         assert_eq!(accepted.wrapper_id, MessageId::derived(&["ack"]));
         let refusal = Answer::Refuse { code: "6".into(), text: "Not \"here\" <&>\n'".into() };
         let octets = ours(refusal).write();
-        let refused = read_acknowledgement(&octets).unwrap();
+        let refused = ReadAcknowledgement::read(&octets).unwrap();
         assert!(!refused.positive);
         assert_eq!(refused.code.as_deref(), Some("06"), "two digits on the wire");
         assert_eq!(refused.text.as_deref(), Some("Not \"here\" <&> '"));
@@ -240,7 +255,7 @@ mod tests {
     }
 
     fn with(acknowledgement: &str, control: &str) -> Result<ReadAcknowledgement, Hl7Fault> {
-        read_acknowledgement(
+        ReadAcknowledgement::read(
             format!(
                 "<h:MCCI_IN010000UK13 xmlns:h='urn:hl7-org:v3'><h:id root='a'/>{acknowledgement}\
                  <h:ControlActEvent>{control}</h:ControlActEvent></h:MCCI_IN010000UK13>"
@@ -276,9 +291,9 @@ mod tests {
 
     #[test]
     fn what_is_no_acknowledgement_is_refused_by_name() {
-        assert_eq!(read_acknowledgement(b"<a/>"), Err(Hl7Fault::Other(INTERACTION)));
-        assert_eq!(read_acknowledgement(b"<MCCI_IN010000UK13/>"), Err(Hl7Fault::Other(INTERACTION)));
-        assert!(matches!(read_acknowledgement(b"<a>"), Err(Hl7Fault::Xml(_))));
+        assert_eq!(ReadAcknowledgement::read(b"<a/>"), Err(Hl7Fault::Other(INTERACTION)));
+        assert_eq!(ReadAcknowledgement::read(b"<MCCI_IN010000UK13/>"), Err(Hl7Fault::Other(INTERACTION)));
+        assert!(matches!(ReadAcknowledgement::read(b"<a>"), Err(Hl7Fault::Xml(_))));
         assert_eq!(with("", ""), Err(Hl7Fault::Missing("acknowledgement")));
         assert_eq!(with("<h:acknowledgement/>", ""), Err(Hl7Fault::Missing("acknowledgement/@typeCode")));
         let strange = with("<h:acknowledgement typeCode='ZZ'/>", "");

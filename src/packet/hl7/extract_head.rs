@@ -1,5 +1,5 @@
-//! Who an extract is about, from whom and for whom, without building a tree of what may be sixty megabytes (wire reference
-//! §4.1; extract reference §2).
+//! Who an extract is about, from whom and for whom, without building a tree of what may be sixty megabytes
+//! (wire reference §4.1; extract reference §2).
 //!
 //! The whole payload is still checked to be well-formed and within its budgets: what is filed must be readable.
 
@@ -56,8 +56,14 @@ pub struct ExtractHead {
 impl ExtractHead {
     /// Reads the head and checks the rest. Linear in the length; refuses whatever [`XmlLimits::payload`] refuses.
     pub fn read(octets: &[u8]) -> Result<Self, Hl7Fault> {
+        Self::read_labelled(octets, None)
+    }
+
+    /// As [`ExtractHead::read`]; where the octets are not in the encoding of their prolog, `charset`, the label of
+    /// the MIME part, is tried (§2.2).
+    pub fn read_labelled(octets: &[u8], charset: Option<&str>) -> Result<Self, Hl7Fault> {
         let mut head = Collected::default();
-        walk(octets, &XmlLimits::payload(), |seen| head.take(&seen))?;
+        walk(octets, charset, &XmlLimits::payload(), |seen| head.take(&seen))?;
         head.finish()
     }
 }
@@ -267,8 +273,8 @@ mod tests {
     #[test]
     fn the_head_is_read_from_its_places_only() {
         let decoy = "<component><ehrFolder><author><AgentOrgSDS><agentOrganizationSDS><id extension='ZZZ'/>\
-                     <deeper><id root='q'/><id extension='q'><id/></id></deeper></agentOrganizationSDS></AgentOrgSDS></author>\
-                     </ehrFolder></component><x xmlns='urn:other'><id root='q'/></x>";
+                     <deeper><id root='q'/><id extension='q'><id/></id></deeper></agentOrganizationSDS></AgentOrgSDS>\
+                     </author></ehrFolder></component><x xmlns='urn:other'><id root='q'/></x>";
         let head = ExtractHead::read(extract(decoy).as_bytes()).unwrap();
         assert_eq!(head.interaction, ExtractInteraction::Uk07);
         assert_eq!(head.wrapper_id.as_str(), "W1");
@@ -281,7 +287,8 @@ mod tests {
 
     #[test]
     fn two_patients_in_one_extract_are_refused() {
-        let second = "<recordTarget><patient><id root='2.16.840.1.113883.2.1.4.1' extension='9990000026'/></patient></recordTarget>";
+        let second = "<recordTarget><patient><id root='2.16.840.1.113883.2.1.4.1' extension='9990000026'/>\
+                      </patient></recordTarget>";
         assert_eq!(fault(&extract(second)), Hl7Fault::Contradiction("EhrExtract/recordTarget/patient/id"));
         assert!(ExtractHead::read(extract(&second.replace("0026", "0018")).as_bytes()).is_ok());
     }

@@ -6,7 +6,7 @@
 mod acknowledgement;
 mod extract_head;
 
-pub use acknowledgement::{Answer, ApplicationAcknowledgement, ReadAcknowledgement, read_acknowledgement};
+pub use acknowledgement::{Answer, ApplicationAcknowledgement, ReadAcknowledgement};
 pub use extract_head::{ExtractHead, ExtractInteraction};
 
 use super::xml::XmlFault;

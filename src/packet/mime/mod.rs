@@ -1,4 +1,5 @@
-//! A message as MIME multipart/related: read as peers write it, written as the strictest of them wants it (wire reference §2).
+//! A message as MIME multipart/related: read as peers write it, written as the strictest of them wants it (wire
+//! reference §2).
 //!
 //! Knows parts, not what they mean: the envelope, the Manifest and which part it names are for others.
 
@@ -10,7 +11,7 @@ mod write;
 
 use std::borrow::Cow;
 
-pub use read::{part_named, read};
+pub use read::{charset, part_named, read, read_root};
 pub use write::{Encoding, OutPart, Written, carried_type, content_id, write};
 
 /// The budgets of one message, checked before time or memory is spent beyond them.

@@ -40,6 +40,23 @@ pub fn read<'a>(
     Ok(parts)
 }
 
+/// The root alone, read tolerantly: whatever is wrong behind it, its sender can be told.
+pub fn read_root<'a>(content_type: &str, body: &'a [u8], limits: &MimeLimits) -> Result<Part<'a>, MimeFault> {
+    if body.len() > limits.message_bytes {
+        return Err(MimeFault::MessageTooLarge);
+    }
+    let frame = Frame::parse(content_type)?;
+    let needle = Needle::new(format!("\n--{}", frame.boundary).into_bytes());
+    let begin = first(body, &needle).filter(|it| !it.closing).ok_or(MimeFault::NoParts)?;
+    let end = next(body, &needle, begin.after - 1).ok_or(MimeFault::Unclosed)?;
+    part(&body[begin.after..end.before.max(begin.after)], 1, Strictness::Tolerant, limits)
+}
+
+/// The charset a Content-Type is labelled with.
+pub fn charset(content_type: &str) -> Option<String> {
+    ContentType::parse(content_type)?.first("charset").map(str::to_owned)
+}
+
 /// The part a `cid:` reference (given without the scheme) names: its Content-ID exactly, else after one
 /// percent-decoding (§2.2). `None` when there is no such part.
 pub fn part_named<'p, 'a>(parts: &'p [Part<'a>], cid: &str) -> Result<Option<&'p Part<'a>>, MimeFault> {
@@ -264,8 +281,8 @@ fn headers<'a>(
     }
 }
 
-/// Whether XML begins here without a blank line before it (INPS, §2.2). A header whose value is still to come may go on
-/// with `<` on the next line.
+/// Whether XML begins here without a blank line before it (INPS, §2.2). A header whose value is still to come
+/// may go on with `<` on the next line.
 fn begins_body(window: &[u8], last: Option<&(String, String)>) -> bool {
     let first = window.iter().find(|b| !matches!(b, b' ' | b'\t'));
     first == Some(&b'<') && last.is_none_or(|(_, value)| !value.trim().is_empty())

@@ -10,8 +10,8 @@ use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair, RSA_PKCS1_SHA256, RsaKeyPair};
 use zeroize::Zeroizing;
 
-use super::pin::Fingerprint;
 use super::{ECDSA_SHA256, RSA_SHA256};
+use crate::packet::fingerprint::Fingerprint;
 
 /// Why a key or certificate cannot be used to sign.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -17,7 +17,7 @@ pub mod verify;
 
 pub use fault::SignatureFault;
 pub use key::{InvalidKey, Signer, SigningKey, certificate_from_pem};
-pub use pin::{Fingerprint, InvalidPin, Pin, Pins};
+pub use pin::{InvalidPin, Pin, Pins};
 pub use reference::{Digest, Reference, Transforms};
 
 const SOAP: &str = "http://schemas.xmlsoap.org/soap/envelope/";

@@ -3,8 +3,6 @@
 //! A message's KeyInfo only chooses among the pins; it never brings a key of its own. There is no chain building and no
 //! trust store.
 
-use std::fmt;
-
 use ring::digest;
 use ring::signature::{self, UnparsedPublicKey, VerificationAlgorithm};
 use x509_parser::certificate::X509Certificate;
@@ -13,44 +11,7 @@ use x509_parser::x509::X509Name;
 
 use super::SignatureFault;
 use crate::model::Timestamp;
-
-/// SHA-256 of a certificate's DER.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Fingerprint([u8; 32]);
-
-impl Fingerprint {
-    /// Of this certificate (DER).
-    pub fn of(certificate: &[u8]) -> Self {
-        Self(sha256(certificate))
-    }
-
-    /// From the 32 octets themselves.
-    pub fn from_octets(octets: [u8; 32]) -> Self {
-        Self(octets)
-    }
-
-    /// Reads 64 hexadecimal digits, colons and case as one likes.
-    pub fn parse(text: &str) -> Option<Self> {
-        let digits: Vec<u32> =
-            text.chars().filter(|c| *c != ':').map(|c| c.to_digit(16)).collect::<Option<_>>()?;
-        let (pairs, rest) = digits.as_chunks::<2>();
-        let octets: Vec<u8> = pairs.iter().map(|[high, low]| (high * 16 + low) as u8).collect();
-        if rest.is_empty() { octets.try_into().ok().map(Self) } else { None }
-    }
-}
-
-impl fmt::Display for Fingerprint {
-    /// 64 lower-case hexadecimal digits.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|octet| write!(f, "{octet:02x}"))
-    }
-}
-
-impl fmt::Debug for Fingerprint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self}")
-    }
-}
+use crate::packet::fingerprint::Fingerprint;
 
 /// What a signer's certificate must be.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -265,26 +226,4 @@ pub(super) fn sha256(octets: &[u8]) -> [u8; 32] {
     let mut value = [0; 32];
     value.copy_from_slice(digest::digest(&digest::SHA256, octets).as_ref());
     value
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_fingerprint_reads_as_it_is_written_and_as_openssl_writes_it() {
-        let fingerprint = Fingerprint::of(b"certificate");
-        let text = fingerprint.to_string();
-        assert_eq!(Fingerprint::parse(&text), Some(fingerprint));
-        let upper = text.to_uppercase();
-        let pairs: Vec<&str> = (0..32).map(|n| &upper[2 * n..2 * n + 2]).collect();
-        assert_eq!(
-            Fingerprint::parse(&pairs.join(":")),
-            Some(fingerprint),
-            "openssl x509 -fingerprint -sha256"
-        );
-        for wrong in ["", "zz", &text[1..], &format!("{text}00")] {
-            assert_eq!(Fingerprint::parse(wrong), None, "{wrong:?} is no SHA-256");
-        }
-    }
 }

@@ -7,13 +7,14 @@ use std::collections::HashSet;
 
 use ring::signature::{self as algorithms, UnparsedPublicKey, VerificationAlgorithm};
 
-use super::pin::{Fingerprint, KeyKind, Pins, key_of};
+use super::pin::{KeyKind, Pins, key_of};
 use super::reference::{Digest, Reference, Transforms, base64_text, has_children};
 pub use super::shape::HopBlocks;
 use super::shape::{self, Shape, is_hop_block};
 use super::{C14N, DS, ECDSA_SHA256, RSA_SHA1, RSA_SHA256, SignatureFault};
 use crate::model::Timestamp;
 use crate::packet::canonical::{canonical_document, canonical_element};
+use crate::packet::fingerprint::Fingerprint;
 use crate::packet::xml::{Document, Element, XmlLimits};
 
 /// One MIME part of the received message, the envelope excepted.

@@ -80,6 +80,20 @@ pub(super) fn next_attribute<'a>(
     Ok(Some((name.trim_end_matches(is_space), value)))
 }
 
+/// What follows `<?xml`: `version` 1.x, then `encoding`, then `standalone`.
+pub(super) fn check_declaration(mut rest: &str, at: u64) -> Result<(), XmlFault> {
+    let mut known = ["version", "encoding", "standalone"].into_iter();
+    let mut first = true;
+    while let Some((name, value)) = next_attribute(&mut rest, at)? {
+        let in_order = known.any(|next| next == name);
+        if !in_order || (first && (name != "version" || !value.starts_with("1."))) {
+            return Err(XmlFault::Malformed(at));
+        }
+        first = false;
+    }
+    if first { Err(XmlFault::Malformed(at)) } else { Ok(()) }
+}
+
 /// Appends an attribute value as XML 1.0 §3.3.3 normalises it: literal white space becomes spaces, references become
 /// their characters.
 pub(super) fn push_normalised(value: &str, at: u64, onto: &mut String) -> Result<(), XmlFault> {

@@ -8,7 +8,9 @@ use quick_xml::events::{BytesDecl, BytesPI, BytesStart, Event};
 
 use super::encoding::decode;
 use super::limits::{XmlFault, XmlLimits};
-use super::name::{is_ncname, next_attribute, push_normalised, referenced_char, split_qualified};
+use super::name::{
+    check_declaration, is_ncname, next_attribute, push_normalised, referenced_char, split_qualified,
+};
 use super::{
     AttributeRecord, DeclarationRecord, Document, ElementRecord, Kind, NodeRecord, Span, XML_NAMESPACE,
 };
@@ -177,23 +179,13 @@ impl<'l> Builder<'l> {
         Ok(())
     }
 
-    /// `<?xml …?>`: first octets of the document, `version` 1.x, then `encoding`, then `standalone`.
+    /// `<?xml …?>`: the first octets of the document.
     fn declaration(&mut self, declaration: &BytesDecl<'_>) -> Result<(), XmlFault> {
         // A byte order mark was taken off before the reader began, so the declaration is at its very start.
         if self.at != 0 {
             return Err(self.malformed());
         }
-        let mut rest = declaration.strip_prefix("xml").ok_or(self.malformed())?;
-        let mut known = ["version", "encoding", "standalone"].into_iter();
-        let mut first = true;
-        while let Some((name, value)) = next_attribute(&mut rest, self.at)? {
-            let in_order = known.any(|next| next == name);
-            if !in_order || (first && (name != "version" || !value.starts_with("1."))) {
-                return Err(self.malformed());
-            }
-            first = false;
-        }
-        if first { Err(self.malformed()) } else { Ok(()) }
+        check_declaration(declaration.strip_prefix("xml").ok_or(self.malformed())?, self.at)
     }
 
     fn start(&mut self, tag: &BytesStart<'_>) -> Result<(), XmlFault> {

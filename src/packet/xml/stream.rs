@@ -1,5 +1,5 @@
-//! Reads a document once, as strictly as the tree is built, and keeps nothing: for payloads of tens of megabytes of which
-//! a few values matter.
+//! Reads a document once, as strictly as the tree is built, and keeps nothing: for payloads of tens of megabytes
+//! of which a few values matter.
 //!
 //! Shows the elements as they open and close. Text is checked and not shown.
 
@@ -11,7 +11,9 @@ use quick_xml::events::{BytesStart, Event};
 use super::XML_NAMESPACE;
 use super::encoding::decode;
 use super::limits::{XmlFault, XmlLimits};
-use super::name::{is_ncname, next_attribute, push_normalised, referenced_char, split_qualified};
+use super::name::{
+    check_declaration, is_ncname, next_attribute, push_normalised, referenced_char, split_qualified,
+};
 
 /// The longest run of character data between two tags: a narrative or an inline letter is far below it.
 const TEXT_OCTETS: usize = 16 << 20;
@@ -42,16 +44,17 @@ impl<'s> Opened<'s> {
     }
 }
 
-/// Reads the whole document, showing its elements; every fault of [`super::Document::parse`] is one here.
+/// Reads the whole document, showing its elements; every fault of [`super::Document::parse_labelled`] is one here.
 pub(in crate::packet) fn walk(
     octets: &[u8],
+    label: Option<&str>,
     limits: &XmlLimits,
     mut show: impl FnMut(Seen<'_>),
 ) -> Result<(), XmlFault> {
     if octets.len() > limits.octets {
         return Err(XmlFault::Octets);
     }
-    let text = decode(octets, None)?;
+    let text = decode(octets, label)?;
     if text.len() > limits.octets {
         return Err(XmlFault::Octets);
     }
@@ -181,7 +184,7 @@ impl<'l> Walk<'l> {
             }
             Event::Decl(declaration) => {
                 let rest = declaration.strip_prefix("xml").filter(|_| self.at == 0);
-                check_declaration(rest.ok_or(self.malformed())?)
+                check_declaration(rest.ok_or(self.malformed())?, self.at)
             }
             Event::DocType(_) => Err(XmlFault::Dtd),
             // Tags and the end are taken by the caller, and empty tags are expanded by configuration.
@@ -267,20 +270,6 @@ impl<'l> Walk<'l> {
     }
 }
 
-/// `version` 1.x, then `encoding`, then `standalone`.
-fn check_declaration(mut rest: &str) -> Result<(), XmlFault> {
-    let mut known = ["version", "encoding", "standalone"].into_iter();
-    let mut first = true;
-    while let Some((name, value)) = next_attribute(&mut rest, 0)? {
-        let in_order = known.any(|next| next == name);
-        if !in_order || (first && (name != "version" || !value.starts_with("1."))) {
-            return Err(XmlFault::Malformed(0));
-        }
-        first = false;
-    }
-    if first { Err(XmlFault::Malformed(0)) } else { Ok(()) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::Document;
@@ -289,7 +278,7 @@ mod tests {
     /// What the walk says of a document, beside what the tree says.
     fn both(text: &str) -> (Result<(), XmlFault>, Result<(), XmlFault>) {
         let limits = XmlLimits::payload();
-        (walk(text.as_bytes(), &limits, |_| {}), Document::parse(text.as_bytes(), &limits).map(|_| ()))
+        (walk(text.as_bytes(), None, &limits, |_| {}), Document::parse(text.as_bytes(), &limits).map(|_| ()))
     }
 
     #[test]
@@ -335,7 +324,7 @@ mod tests {
     #[test]
     fn budgets_are_named() {
         let limits = XmlLimits::payload();
-        let fault = |text: &str| walk(text.as_bytes(), &limits, |_| {}).unwrap_err();
+        let fault = |text: &str| walk(text.as_bytes(), None, &limits, |_| {}).unwrap_err();
         let deep = "<a>".repeat(10_000);
         assert_eq!(fault(&deep), XmlFault::Depth, "ten thousand levels");
         assert_eq!(fault(&format!("<a b='{}'/>", "x".repeat(9 << 20))), XmlFault::AttributeOctets);

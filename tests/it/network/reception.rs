@@ -27,7 +27,7 @@ use throughcare::transport::Observation;
 use tokio::sync::mpsc;
 
 /// `key=value` pairs as an envelope.
-struct Lines;
+struct Lines(Store);
 
 struct Line {
     heading: Heading,
@@ -89,6 +89,11 @@ impl Packets for Lines {
         if message.pairs.contains_key("forged") { Err(SignatureFault::NotAgreed) } else { Ok(None) }
     }
 
+    fn remembered(&self, heading: &Heading) -> Option<ReceivedRow> {
+        let key = ledger::received_key(&heading.from, &heading.message_id);
+        self.0.get(Table::Ledger, &key).unwrap().map(|row| ledger::decode(&row).unwrap())
+    }
+
     fn digest(&self, message: &Line) -> String {
         Fingerprint::of(message.pairs.get("text").map_or("", String::as_str).as_bytes()).to_string()
     }
@@ -143,7 +148,7 @@ struct World {
     store: Store,
     signals: Option<mpsc::Receiver<OwnSignal>>,
     orders: Option<mpsc::UnboundedReceiver<throughcare::transfer::effect::Order>>,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 async fn world(more: &str) -> World {
@@ -163,7 +168,7 @@ async fn world(more: &str) -> World {
         engine::run(engine, tokio::runtime::Handle::current(), Box::new(|_, _| {})).unwrap();
     let (sender, signals) = mpsc::channel(16);
     let desk = Reception {
-        packets: Arc::new(Lines),
+        packets: Arc::new(Lines(store.clone())),
         tls: end.tls(),
         directory: directory.clone(),
         engine,
@@ -173,7 +178,7 @@ async fn world(more: &str) -> World {
     };
     let server = serve(end.tls(), directory, desk, InboxLimits::default()).await;
     let client = End::new(&leaf(&authority, "practice.example"), &[&authority]);
-    World { authority, client, server, store, signals: Some(signals), orders: Some(orders), _folder: folder }
+    World { authority, client, server, store, signals: Some(signals), orders: Some(orders), folder }
 }
 
 const GOOD: &str =
@@ -197,6 +202,15 @@ impl World {
         self.store.scan(Table::Transfer, &[]).count()
     }
 
+    /// Files in the vault.
+    fn sealed(&self) -> usize {
+        fn count(folder: &std::path::Path) -> usize {
+            let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+            entries.map(|path| if path.is_dir() { count(&path) } else { 1 }).sum()
+        }
+        count(&self.folder.path().join("vault"))
+    }
+
     fn row(&self, id: &str) -> Option<ReceivedRow> {
         let key = ledger::received_key(&PartyKey::parse(PRACTICE.1).unwrap(), &MessageId::parse(id).unwrap());
         self.store.get(Table::Ledger, &key).unwrap().map(|bytes| ledger::decode(&bytes).unwrap())
@@ -211,10 +225,12 @@ async fn four_posts_give_one_transfer_and_four_identical_answers() {
     assert!(first.1.starts_with("<ack of=\"M1\""), "{first:?}");
     let row = world.row("M1").expect("the answer is kept with the message before it is given");
     assert_eq!(row.answer, format!("200\n{}", first.1));
+    let sealed = world.sealed();
     for _ in 0..3 {
         tokio::time::sleep(Duration::from_millis(5)).await;
         assert_eq!(world.post(GOOD).await, first, "the stored answer, octet for octet (wire §9, 10)");
     }
+    assert_eq!(world.sealed(), sealed, "a copy of what is kept is not sealed again");
     assert_eq!(world.transfers(), 1);
 }
 
@@ -222,7 +238,9 @@ async fn four_posts_give_one_transfer_and_four_identical_answers() {
 async fn the_same_id_with_other_content_is_inconsistent() {
     let world = world("").await;
     let first = world.post(GOOD).await;
+    let sealed = world.sealed();
     let other = world.post(&GOOD.replace("text=one", "text=two")).await;
+    assert_eq!(world.sealed(), sealed, "nothing of it is kept");
     assert_eq!(other, (200, "<error code=\"Inconsistent\"/>".to_owned()), "wire §9, 11");
     assert_eq!(world.post(GOOD).await, first, "the first one stands");
     assert_eq!(world.transfers(), 1);

@@ -278,8 +278,12 @@ impl FileState {
         durable.iter().for_each(|write| write.apply(&mut bytes));
         match loss {
             Loss::All => {}
-            Loss::Later => rest[..chance.below(rest.len() + 1)].iter().for_each(|write| write.apply(&mut bytes)),
-            Loss::Some => rest.iter().filter(|_| chance.below(2) == 0).for_each(|write| write.apply(&mut bytes)),
+            Loss::Later => {
+                rest[..chance.below(rest.len() + 1)].iter().for_each(|write| write.apply(&mut bytes))
+            }
+            Loss::Some => {
+                rest.iter().filter(|_| chance.below(2) == 0).for_each(|write| write.apply(&mut bytes))
+            }
             Loss::Torn => rest.iter().for_each(|write| write.apply_torn(&mut bytes, chance)),
         }
         bytes

@@ -36,7 +36,8 @@ fn whatever_unsynced_writes_a_power_cut_loses_or_tears_nothing_acknowledged_is_l
             eprintln!("skipped: this machine does not let strace watch a process");
             return;
         };
-        let said = events.iter().filter(|e| matches!(e, Event::Said(line) if line.starts_with("commit "))).count();
+        let said =
+            events.iter().filter(|e| matches!(e, Event::Said(line) if line.starts_with("commit "))).count();
         assert_eq!(said as u64, COMMITS, "the whole of it was recorded");
         for cut in 1..=CUTS {
             let position = events.len() * cut / CUTS;
@@ -60,14 +61,35 @@ fn whatever_unsynced_writes_a_power_cut_loses_or_tears_nothing_acknowledged_is_l
 
 /// What a process did, in the order it took effect.
 pub enum Event {
-    Opened { fd: u64, path: PathBuf, flags: String },
-    Closed { fd: u64 },
+    Opened {
+        fd: u64,
+        path: PathBuf,
+        flags: String,
+    },
+    Closed {
+        fd: u64,
+    },
     /// At an offset, or where the file stands.
-    Wrote { fd: u64, at: Option<u64>, bytes: Vec<u8> },
-    Truncated { fd: u64, length: u64 },
-    SyncBegan { thread: String, fd: u64 },
-    SyncEnded { thread: String },
-    Renamed { from: PathBuf, to: PathBuf },
+    Wrote {
+        fd: u64,
+        at: Option<u64>,
+        bytes: Vec<u8>,
+    },
+    Truncated {
+        fd: u64,
+        length: u64,
+    },
+    SyncBegan {
+        thread: String,
+        fd: u64,
+    },
+    SyncEnded {
+        thread: String,
+    },
+    Renamed {
+        from: PathBuf,
+        to: PathBuf,
+    },
     Removed(PathBuf),
     MadeFolder(PathBuf),
     Said(String),
@@ -153,4 +175,3 @@ fn text(quoted: &str) -> Vec<u8> {
     let digits = quoted.trim_matches('"');
     digits.split("\\x").skip(1).map(|byte| u8::from_str_radix(byte, 16).expect("two digits")).collect()
 }
-

@@ -24,7 +24,8 @@ const TRANSFERS: u64 = 200;
 const DUE: u64 = 50;
 
 /// The arguments that make this test program the child.
-pub const CHOOSE: [&str; 4] = ["powercut::workload::commit_and_seal_until_the_power_goes", "--exact", "--ignored", "--nocapture"];
+pub const CHOOSE: [&str; 4] =
+    ["powercut::workload::commit_and_seal_until_the_power_goes", "--exact", "--ignored", "--nocapture"];
 
 /// The child, as its parent sees it.
 pub struct Child {
@@ -47,7 +48,12 @@ pub fn command(wrapper: &[&str], folder: &Path, stop_after: Option<u64>) -> Comm
         }
         None => Command::new(this),
     };
-    command.args(CHOOSE).env(FOLDER, folder).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    command
+        .args(CHOOSE)
+        .env(FOLDER, folder)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
     if let Some(commits) = stop_after {
         command.env(STOP_AFTER, commits.to_string());
     }
@@ -171,7 +177,7 @@ async fn seal_from(vault: Vault, first: u64, lane: u64, stop_after: Option<u64>)
 
 /// Small ones share segments; every eighth of one lane has a file of its own.
 fn length_sealed(lane: u64, n: u64) -> usize {
-    if lane == 0 && n % 8 == 0 { 300_000 } else { 500 + ((n * 977) % 20_000) as usize }
+    if lane == 0 && n.is_multiple_of(8) { 300_000 } else { 500 + ((n * 977) % 20_000) as usize }
 }
 
 /// Bytes that tell their seed: no two alike, none repeating.
@@ -193,7 +199,7 @@ fn write_step(changes: &mut Changes, n: u64) {
     changes.put(Table::Meta, b"head", n.to_be_bytes().to_vec());
     changes.put(Table::Journal, &n.to_be_bytes(), content(n, 200));
     // Mostly a record's usual two kilobytes, now and then ten times that.
-    let length = if n % 32 == 0 { 20_000 } else { 2_000 };
+    let length = if n.is_multiple_of(32) { 20_000 } else { 2_000 };
     changes.put(Table::Transfer, &(n % TRANSFERS).to_be_bytes(), content(n, length));
     changes.put(Table::Due, &n.to_be_bytes(), Vec::new());
     if let Some(past) = n.checked_sub(DUE) {
@@ -217,7 +223,9 @@ pub fn compare(store: &Store, head: u64) -> Result<(), String> {
         let found = rows(table);
         match found == expected {
             true => Ok(()),
-            false => Err(format!("{what}: {} rows found, {} expected, or others", found.len(), expected.len())),
+            false => {
+                Err(format!("{what}: {} rows found, {} expected, or others", found.len(), expected.len()))
+            }
         }
     };
     same("journal", Table::Journal, (0..=head).map(|n| (n, content(n, 200))).collect())?;

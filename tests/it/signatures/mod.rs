@@ -1,6 +1,6 @@
 //! Signatures against `xmlsec1`, both ways, and against every attack of the wire reference.
 
-mod made;
+pub mod made;
 mod ours;
 mod receipts;
 mod tampered;

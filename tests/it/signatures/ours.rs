@@ -1,10 +1,9 @@
 //! What we sign, judged by `xmlsec1` and by ourselves.
 
 use rcgen::{CertificateParams, DnType, Issuer, KeyPair};
+use throughcare::packet::fingerprint::Fingerprint;
 use throughcare::packet::signature::sign::{PartDigest, SigningFault, sign};
-use throughcare::packet::signature::{
-    Fingerprint, InvalidKey, InvalidPin, Pin, Pins, SignatureFault, Signer, SigningKey,
-};
+use throughcare::packet::signature::{InvalidKey, InvalidPin, Pin, Pins, SignatureFault, Signer, SigningKey};
 
 use super::made::{Identity, Message, pem};
 use crate::tools;

@@ -4,8 +4,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use rcgen::KeyPair;
 use throughcare::model::Timestamp;
+use throughcare::packet::fingerprint::Fingerprint;
 use throughcare::packet::signature::verify::{Leniency, Terms, expect_unsigned, read_envelope, verify};
-use throughcare::packet::signature::{Fingerprint, Pin, Pins, SignatureFault as Fault, certificate_from_pem};
+use throughcare::packet::signature::{Pin, Pins, SignatureFault as Fault, certificate_from_pem};
 
 use super::made::{Identity, Message, now};
 use super::theirs::{ECDSA_SHA256, RSA_SHA256, signed_by_xmlsec1, template, with_signature};

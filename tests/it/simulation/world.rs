@@ -448,7 +448,6 @@ impl World {
             .store
             .scan(Table::Due, &[])
             .map(|row| ledger::read_due_key(&row.unwrap().0).unwrap())
-            .map(|(due, id)| (due, id))
             .collect();
         let expected: BTreeSet<_> = transfers
             .iter()
@@ -526,6 +525,8 @@ fn input(coming: &Coming) -> Input {
                 faults: Vec::new(),
                 bytes: 0,
                 body: PacketRef(String::new()),
+                settled: None,
+                earlier: Vec::new(),
             },
         },
     }
