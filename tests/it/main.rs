@@ -22,6 +22,7 @@ mod signatures;
 mod simulation;
 mod site;
 mod sites;
+mod storage;
 mod tidy;
 mod tools;
 mod wire;

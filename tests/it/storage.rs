@@ -18,7 +18,9 @@ const STREAMED: u64 = 256 << 20;
 #[test]
 fn a_full_disk_is_an_error_in_words_and_once_there_is_room_nothing_is_lost() {
     let Some(disk) = Disk::sized("64M") else {
-        eprintln!("skipped: no loop device can be mounted here (needs root); the limit on file size stands in for it");
+        eprintln!(
+            "skipped: no loop device can be mounted here (needs root); the limit on file size stands in for it"
+        );
         return;
     };
     let ballast = disk.folder().join("ballast");
@@ -50,7 +52,8 @@ fn work_until_refused(wrapper: &[&str], folder: &Path) -> Account {
     let mut account = Account::default();
     account.add(said.lines().map(str::to_owned));
     assert!(account.commits() > 0, "at first there was room");
-    let refusal = said.lines().find_map(|l| l.strip_prefix("refused ")).expect("the child says why it stopped");
+    let refusal =
+        said.lines().find_map(|l| l.strip_prefix("refused ")).expect("the child says why it stopped");
     assert!(refusal.contains("no space left for the store"), "{refusal}");
     account
 }
@@ -75,7 +78,8 @@ fn a_quarter_gigabyte_is_sealed_and_opened_in_constant_memory() {
 fn stream_a_quarter_gigabyte() {
     let folder = std::env::var_os(STREAM_FOLDER).expect("only the streaming test starts this");
     let folder = Path::new(&folder);
-    let vault = Vault::open(&folder.join("vault"), Keyring::load_or_create(&folder.join("key")).unwrap()).unwrap();
+    let vault =
+        Vault::open(&folder.join("vault"), Keyring::load_or_create(&folder.join("key")).unwrap()).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let sealed = runtime.block_on(vault.put_stream(repeat(7).take(STREAMED))).unwrap();
     assert_eq!(sealed.length(), STREAMED);
@@ -117,5 +121,8 @@ async fn after_a_rotation_records_are_rewrapped_and_the_old_key_can_go() {
     assert_eq!(after.get(&small_again).unwrap(), b"a receipt");
     assert_eq!(after.get(&large_again).unwrap(), vec![5; 1 << 20]);
     let gone = after.get(&small);
-    assert!(matches!(gone, Err(VaultError::OtherKey(_))), "what was not rewrapped says which remedy: {gone:?}");
+    assert!(
+        matches!(gone, Err(VaultError::OtherKey(_))),
+        "what was not rewrapped says which remedy: {gone:?}"
+    );
 }
