@@ -191,7 +191,7 @@ fn secret_file(path: &Path, key: &str, found: &mut Found) {
                 "Give the path of the file itself",
             );
             found.when(
-                file.permissions().mode() & 0o077 != 0,
+                file.permissions().mode() & 0o007 != 0,
                 key,
                 &format!("everyone on this machine may use {}", path.display()),
                 &format!("Run: chmod 400 {}", path.display()),

@@ -253,7 +253,7 @@ fn a_daemon_does_not_start_with_settings_that_cannot_be_meant() {
     refused(&["limits.in_flight_per_party", "one party may have more"]);
     fs::write(&settings, &sound).unwrap();
     fs::set_permissions(site.folder.join("tls.key"), fs::Permissions::from_mode(0o644)).unwrap();
-    refused(&["tls.key", "chmod o="]);
+    refused(&["tls.key", "chmod 400"]);
     fs::set_permissions(site.folder.join("tls.key"), fs::Permissions::from_mode(0o600)).unwrap();
     let directory = site.folder.join("directory.toml");
     let served = fs::read_to_string(&directory).unwrap();
