@@ -139,18 +139,35 @@ pub enum Life {
     Optional,
 }
 
-/// What is said: to one of ours, under a contract of ours, an action we speak, in time. `actions` are those we speak.
+/// Whose contract a message may name.
+#[derive(Debug, Clone, Copy)]
+pub enum Contract<'d> {
+    /// Ours: a business message names its receiver's (wire reference §3.2).
+    Ours,
+    /// Also this party's: a signal copies the contract of the message it answers (wire reference §3.3), which is the
+    /// signal's own sender's.
+    OursOrOf(&'d Party),
+}
+
+/// What is said: to one of ours, under a contract it may name, an action we speak, in time. `actions` are those we
+/// speak.
 pub fn addressed<'d>(
     heading: &Heading,
     directory: &'d Directory,
     actions: &[&str],
+    contract: Contract<'_>,
     life: Life,
     now: Timestamp,
 ) -> Result<&'d Party, Objection> {
     let served =
         |key: &PartyKey| directory.served().find(|p| p.address().is_some_and(|a| a.party_key == *key));
     let us = heading.to.iter().find_map(served).filter(|p| p.valid_at(now)).ok_or(Objection::NotOurs)?;
-    if !us.address().is_some_and(|a| a.has_cpa_id(&heading.cpa_id)) {
+    let names = |party: &Party| party.address().is_some_and(|a| a.has_cpa_id(&heading.cpa_id));
+    let known = match contract {
+        Contract::Ours => names(us),
+        Contract::OursOrOf(them) => names(us) || names(them),
+    };
+    if !known {
         return Err(Objection::UnknownContract);
     }
     if !actions.contains(&heading.action.as_str()) {
@@ -212,7 +229,7 @@ valid_until = "2027-01-01T00:00:00Z"
     }
 
     fn judged(heading: &Heading, life: Life) -> Result<(), Objection> {
-        addressed(heading, &directory(), &["MCCI_IN010000UK13"], life, now()).map(drop)
+        addressed(heading, &directory(), &["MCCI_IN010000UK13"], Contract::Ours, life, now()).map(drop)
     }
 
     #[test]
@@ -248,6 +265,20 @@ valid_until = "2027-01-01T00:00:00Z"
         assert_eq!(judged(&wrong, Life::Optional), Err(Objection::UnknownAction));
         assert!(Objection::NotOurs.code().1.starts_with("501314:"), "wire §1.4");
         assert!(Objection::UnknownContract.code().1.starts_with("501319:"), "wire §1.4");
+    }
+
+    #[test]
+    fn a_signal_names_the_contract_of_the_message_it_answers() {
+        let directory = directory();
+        let them = directory.by_party_key(&heading().from).unwrap();
+        let judged = |cpa_id: &str| {
+            let signal = Heading { cpa_id: cpa_id.to_owned(), ..heading() };
+            let contract = Contract::OursOrOf(them);
+            addressed(&signal, &directory, &["MCCI_IN010000UK13"], contract, Life::Optional, now()).map(drop)
+        };
+        assert_eq!(judged("S0001A0002"), Ok(()), "copied from what we sent, which named theirs (wire §3.3)");
+        assert_eq!(judged("S0001A0001"), Ok(()), "some name the receiver's all the same");
+        assert_eq!(judged("S0001A0003"), Err(Objection::UnknownContract), "nobody's");
     }
 
     #[test]

@@ -9,7 +9,7 @@ mod server;
 mod signals;
 mod wire;
 
-pub use packets::{CannotSign, ErrorText, Packets, Told, Unreadable};
+pub use packets::{CannotSign, ErrorText, Packets, Receipt, Told, Unreadable};
 pub use reception::{OwnSignal, Reception};
 pub use server::{Caller, Desk, HttpAnswer, Inbox, InboxLimits, Posted};
 pub use signals::post_signals;

@@ -48,7 +48,23 @@ pub enum Told {
         event: Box<dyn FnOnce(PacketRef) -> Event + Send>,
     },
     /// A transport signal that came as a message of its own.
-    Signal(LateSignal),
+    Signal {
+        /// What it says; its receipt is not kept yet.
+        signal: LateSignal,
+        /// Whether its octets are a signed receipt that holds.
+        receipt: Receipt,
+    },
+}
+
+/// Whether a signal is proof of what the other end has (wire reference §6.3).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Receipt {
+    /// It proves nothing.
+    None,
+    /// A signed receipt that holds: its octets are to be sealed.
+    New,
+    /// The same octets were sealed before.
+    Kept(PacketRef),
 }
 
 /// The packet module, as the inbox asks it.
@@ -78,7 +94,7 @@ pub trait Packets: Send + Sync + 'static {
         &self,
         message: &Self::Message,
         ends: &Ends<'_>,
-        bytes: u64,
+        body: &Bytes,
         now: Timestamp,
     ) -> Result<Told, ErrorText>;
     /// The Acknowledgment for it: a signed receipt where the profile is signed.

@@ -10,8 +10,8 @@ use hyper::body::Bytes;
 use tokio::sync::mpsc;
 
 use super::answer::{self, Disposition, SignalRoute, SignalWay, answer, from_stored, signal_way, to_stored};
-use super::judge::{Ends, Heading, Life, Objection, addressed, speaker};
-use super::packets::{CannotSign, ErrorText, Packets, Told, Unreadable};
+use super::judge::{Contract, Ends, Heading, Life, Objection, addressed, speaker};
+use super::packets::{CannotSign, ErrorText, Packets, Receipt, Told, Unreadable};
 use super::{Desk, HttpAnswer, Posted};
 use crate::clock;
 use crate::directory::{AnswerStatus, Directory, DirectoryHandle, Party, Peer, Profile};
@@ -24,7 +24,7 @@ use crate::packet::signature::SignatureFault;
 use crate::packet::signature::verify::Verified;
 use crate::store::Vault;
 use crate::transfer::dispatch::PacketRef;
-use crate::transfer::event::Event;
+use crate::transfer::event::{Event, LateSignal};
 use crate::transport::Tls;
 
 /// Above this, reading and verifying leave the asynchronous threads: below it they take well under a millisecond.
@@ -128,14 +128,18 @@ impl<P: Packets> Reception<P> {
             self.speaker(posted, &heading, directory, now).map_err(|o| object(&o, Profile::Spine))?;
         let checked = self.verify(message, peer, posted.body.len(), now).await;
         let checked = checked.map_err(|fault| object(&Objection::Signature(fault), peer.profile))?;
-        let actions = if signal { &["Acknowledgment", "MessageError"] } else { self.actions };
+        let (actions, contract): (&[&str], _) = match signal {
+            true => (&["Acknowledgment", "MessageError"], Contract::OursOrOf(them)),
+            false => (self.actions, Contract::Ours),
+        };
         let life = match (signal, peer.profile) {
             // Signals carry no TimeToLive (wire reference §3.3); a signed message without one could be replayed
             // for ever.
             (false, Profile::Signed) => Life::Required,
             (false, Profile::Spine) | (true, _) => Life::Optional,
         };
-        let us = addressed(&heading, directory, actions, life, now).map_err(|o| object(&o, peer.profile))?;
+        let us = addressed(&heading, directory, actions, contract, life, now)
+            .map_err(|o| object(&o, peer.profile))?;
         let ends = Ends { us, them, peer, verified: checked.verified.clone() };
         self.commit(posted, &heading, checked, &ends, now).await
     }
@@ -203,14 +207,9 @@ impl<P: Packets> Reception<P> {
             true => Turned::SilentlyOff,
             false => Turned::Off { heading: Box::new(heading.clone()), error, profile: ends.peer.profile },
         };
-        let told = self.packets.tell(&checked.message, ends, posted.body.len() as u64, now);
+        let told = self.packets.tell(&checked.message, ends, &posted.body, now);
         match told.map_err(refused)? {
-            Told::Signal(signal) => {
-                let message_id = signal.message_id.clone();
-                let input = Input::Signal { message_id, event: Box::new(Event::LateSignal(signal)) };
-                self.engine.submit(input).await.map_err(|_| Turned::NotStored)?;
-                Ok(answer(Disposition::Signal, AnswerStatus::Ok))
-            }
+            Told::Signal { signal, receipt } => self.take_signal(posted, signal, receipt).await,
             Told::Business { route, event } => {
                 let (first, own) = self.first_answer(heading, &checked, ends, now)?;
                 let reply = match self.packets.remembered(heading) {
@@ -234,6 +233,28 @@ impl<P: Packets> Reception<P> {
                 Ok(answer)
             }
         }
+    }
+
+    /// A receipt is kept as one that came in an HTTP answer is: its octets, sealed before the event that names them.
+    async fn take_signal(
+        &self,
+        posted: &Posted,
+        signal: LateSignal,
+        receipt: Receipt,
+    ) -> Result<HttpAnswer, Turned> {
+        let receipt = match receipt {
+            Receipt::None => None,
+            Receipt::Kept(sealed) => Some(sealed),
+            Receipt::New => {
+                let sealed = self.vault.put(&posted.body).await.map_err(|_| Turned::NotStored)?;
+                Some(PacketRef(sealed.to_string()))
+            }
+        };
+        let message_id = signal.message_id.clone();
+        let event = Box::new(Event::LateSignal(LateSignal { receipt, ..signal }));
+        let input = Input::Signal { message_id, event };
+        self.engine.submit(input).await.map_err(|_| Turned::NotStored)?;
+        Ok(answer(Disposition::Signal, AnswerStatus::Ok))
     }
 
     /// Seals a message and gives it to the engine, whose word on whether it is new is final.

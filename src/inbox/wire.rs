@@ -12,8 +12,8 @@ use crate::engine::Route;
 use crate::engine::ledger::{self, ReceivedRow};
 use crate::inbox::answer::AckAsked;
 use crate::inbox::judge::{Ends, Heading};
-use crate::inbox::{CannotSign, ErrorText, Packets, Told, Unreadable};
-use crate::model::{CpaId, MessageId, OdsCode, PartyKey, Timestamp, TransferId};
+use crate::inbox::{CannotSign, ErrorText, Packets, Receipt, Told, Unreadable};
+use crate::model::{CpaId, MessageId, PartyKey, Timestamp, TransferId};
 use crate::packet::envelope::{self, AckRequest, EBXML, Header};
 use crate::packet::fingerprint::Fingerprint;
 use crate::packet::hl7::{ExtractHead, ReadAcknowledgement};
@@ -26,7 +26,7 @@ use crate::packet::{Incoming, Packet, PacketFault, Received, Unread, open};
 use crate::perform::SignerHandle;
 use crate::store::{Store, Table, Vault};
 use crate::telemetry::Metrics;
-use crate::transfer::dispatch::PacketRef;
+use crate::transfer::dispatch::{Dispatch, PacketRef};
 use crate::transfer::event::{Acknowledgement, Arrival, Event, LateSignal};
 use crate::transfer::verdict::{Accepted, Verdict};
 use crate::transfer::{Case, Transfer};
@@ -152,14 +152,14 @@ impl Packets for Wire {
         &self,
         message: &WireMessage,
         ends: &Ends<'_>,
-        bytes: u64,
+        body: &Bytes,
         now: Timestamp,
     ) -> Result<Told, ErrorText> {
         match &message.content {
-            Content::Signal { signal, .. } => self.tell_signal(signal, ends),
+            Content::Signal { signal, .. } => self.tell_signal(signal, ends, body),
             Content::Business(incoming) => match message.header.action.as_str() {
                 "MCCI_IN010000UK13" => self.tell_acknowledgement(incoming, ends),
-                _ => tell_extract(incoming, ends, bytes, now),
+                _ => tell_extract(incoming, ends, body.len() as u64, now),
             },
         }
     }
@@ -208,19 +208,25 @@ impl Wire {
     ) -> Result<Verified, SignatureFault> {
         match signal {
             Signal::Acknowledgment(ack) => {
-                let packet = self.sent_packet(&ack.refers_to).ok_or(SignatureFault::ReceiptReferences)?;
-                let verified = receipt::verify_receipt(envelope, &packet.references()?, terms)?;
                 // §6.3: also parties, contract and conversation are those of what we sent.
-                match packet.header() {
-                    Some(sent) if ack.fits(&sent) => Ok(verified),
-                    Some(_) | None => Err(SignatureFault::ReceiptReferences),
+                let fitting = self
+                    .transmissions(&ack.refers_to)
+                    .into_iter()
+                    .filter(|sent| sent.header().is_some_and(|h| ack.fits(&h)));
+                let mut verdict = Err(SignatureFault::ReceiptReferences);
+                for sent in fitting {
+                    verdict = receipt::verify_receipt(envelope, &sent.references()?, terms);
+                    if verdict.is_ok() {
+                        break;
+                    }
                 }
+                verdict
             }
             Signal::MessageError { .. } | Signal::Fault(_) => verify(envelope, &[], terms),
         }
     }
 
-    fn tell_signal(&self, signal: &Signal, ends: &Ends<'_>) -> Result<Told, ErrorText> {
+    fn tell_signal(&self, signal: &Signal, ends: &Ends<'_>, body: &Bytes) -> Result<Told, ErrorText> {
         let nothing = || ErrorText {
             code: "Unknown",
             location: "//eb:RefToMessageId",
@@ -237,12 +243,20 @@ impl Wire {
             Signal::MessageError { refers_to: None, .. } | Signal::Fault(_) => return Err(nothing()),
         };
         // Only the party a message went to may answer it.
-        match self.sent(&message_id) {
-            Some((to, _)) if to == ends.them.ods => {
-                Ok(Told::Signal(LateSignal { message_id, verdict, receipt: None }))
-            }
-            Some(_) | None => Err(nothing()),
-        }
+        let sent =
+            self.sent(&message_id).filter(|sent| sent.dispatch.to == ends.them.ods).ok_or_else(nothing)?;
+        let receipt = match signal {
+            Signal::Acknowledgment(_) if ends.verified.is_some() => self.receipt(&sent, body),
+            Signal::Acknowledgment(_) | Signal::MessageError { .. } | Signal::Fault(_) => Receipt::None,
+        };
+        Ok(Told::Signal { signal: LateSignal { message_id, verdict, receipt: None }, receipt })
+    }
+
+    /// A copy of what is kept would belong to nobody.
+    fn receipt(&self, sent: &SentMessage, body: &Bytes) -> Receipt {
+        let kept =
+            sent.receipt.clone().filter(|kept| self.fetch(kept).is_some_and(|octets| octets == **body));
+        kept.map_or(Receipt::New, Receipt::Kept)
     }
 
     fn tell_acknowledgement(&self, incoming: &Incoming<'_>, ends: &Ends<'_>) -> Result<Told, ErrorText> {
@@ -270,25 +284,36 @@ impl Wire {
         Ok(Told::Business { route, event: Box::new(event) })
     }
 
-    fn sent_packet(&self, message_id: &MessageId) -> Option<Packet> {
-        let (_, packet) = self.sent(message_id)?;
-        let octets = self.vault.get(&packet.0.parse().ok()?).ok()?;
-        Packet::from_file(&octets).ok()
+    /// Every transmission of a message of ours, the present one first: a receipt may be for any of them.
+    fn transmissions(&self, message_id: &MessageId) -> Vec<Packet> {
+        let Some(SentMessage { dispatch, .. }) = self.sent(message_id) else { return Vec::new() };
+        let places = std::iter::once(&dispatch.packet).chain(&dispatch.earlier);
+        places.filter_map(|place| Packet::from_file(&self.fetch(place)?).ok()).collect()
     }
 
-    /// The party a message of ours was sent to, and the packet.
-    fn sent(&self, message_id: &MessageId) -> Option<(OdsCode, PacketRef)> {
+    fn fetch(&self, place: &PacketRef) -> Option<Vec<u8>> {
+        self.vault.get(&place.0.parse().ok()?).ok()
+    }
+
+    /// A message of ours, as its transfer remembers it.
+    fn sent(&self, message_id: &MessageId) -> Option<SentMessage> {
         let row = self.store.get(Table::Ledger, &ledger::sent_key(message_id)).ok()??;
         let id: TransferId = ledger::decode(&row).ok()?;
         let transfer: Transfer =
             ledger::decode(&self.store.get(Table::Transfer, id.as_bytes()).ok()??).ok()?;
-        let delivery = match &transfer.case {
-            Case::Release(release) => release.delivery(),
-            Case::Received(received) => received.delivery(),
-            Case::Noted(_) => None,
-        }?;
-        Some((delivery.dispatch.to.clone(), delivery.dispatch.packet.clone()))
+        let (delivery, receipt) = match &transfer.case {
+            Case::Release(release) => (release.delivery()?, &release.receipt),
+            Case::Received(received) => (received.delivery()?, &received.receipt),
+            Case::Noted(_) => return None,
+        };
+        Some(SentMessage { dispatch: delivery.dispatch.clone(), receipt: receipt.clone() })
     }
+}
+
+/// A message of ours, and the receipt that is kept for it.
+struct SentMessage {
+    dispatch: Dispatch,
+    receipt: Option<PacketRef>,
 }
 
 fn tell_extract(

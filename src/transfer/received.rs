@@ -133,6 +133,9 @@ pub(super) fn step(step: &mut Step, event: &Event, now: Timestamp) -> Result<(),
         Event::Answered(answer) => on_answered(step, answer, now).ok_or(illegal),
         Event::LateSignal(signal) => {
             step.entries.push(What::LateSignal { verdict: signal.verdict });
+            if let (Some(receipt), Some(received)) = (&signal.receipt, step.received()) {
+                received.receipt = Some(receipt.clone());
+            }
             on_late_signal(step, &signal.verdict, now);
             Ok(())
         }

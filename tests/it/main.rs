@@ -17,6 +17,7 @@ mod packet_file;
 mod powercut;
 mod privacy;
 mod rabbit;
+mod receipts;
 mod service;
 mod signatures;
 mod simulation;

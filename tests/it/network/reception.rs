@@ -15,7 +15,7 @@ use throughcare::engine::{self, Engine, Limits};
 use throughcare::inbox::answer::AckAsked;
 use throughcare::inbox::judge::{Ends, Heading};
 use throughcare::inbox::{
-    CannotSign, ErrorText, OwnSignal, Packets, Reception, Told, Unreadable, post_signals,
+    CannotSign, ErrorText, OwnSignal, Packets, Receipt, Reception, Told, Unreadable, post_signals,
 };
 use throughcare::model::{ConversationId, MessageId, NhsNumber, Timestamp};
 use throughcare::packet::signature::SignatureFault;
@@ -98,11 +98,12 @@ impl Packets for Lines {
         Fingerprint::of(message.pairs.get("text").map_or("", String::as_str).as_bytes()).to_string()
     }
 
-    fn tell(&self, message: &Line, ends: &Ends<'_>, bytes: u64, now: Timestamp) -> Result<Told, ErrorText> {
-        let message_id = message.heading.message_id.clone();
+    fn tell(&self, message: &Line, ends: &Ends<'_>, body: &Bytes, now: Timestamp) -> Result<Told, ErrorText> {
+        let (message_id, body_bytes) = (message.heading.message_id.clone(), body.len() as u64);
         if self.is_signal(message) {
             let verdict = Verdict::Accepted(Accepted::End);
-            return Ok(Told::Signal(LateSignal { message_id, verdict, receipt: None }));
+            let signal = LateSignal { message_id, verdict, receipt: None };
+            return Ok(Told::Signal { signal, receipt: Receipt::None });
         }
         let conversation = ConversationId::derived(&["conversation", message_id.as_str()]);
         let (from, to) = (ends.them.ods.clone(), ends.us.ods.clone());
@@ -114,7 +115,7 @@ impl Packets for Lines {
                 conversation,
                 message_id,
                 nhs_number: NhsNumber::parse("9991000011").expect("a test number"),
-                bytes,
+                bytes: body_bytes,
                 attachments: 0,
                 signed: false,
                 packet,
