@@ -164,14 +164,14 @@ async fn start_inbox(
     let tls = opened.tls()?;
     let (signals, queue) = tokio::sync::mpsc::channel(SIGNALS);
     tasks.spawn(post_signals(queue, opened.transport(), opened.directory.clone()));
-    let packets = Wire {
+    let wire = Wire {
         signer: opened.signer.clone(),
         store: opened.store.clone(),
         vault: opened.vault.clone(),
         metrics: opened.metrics.clone(),
     };
     let desk = Reception {
-        packets: Arc::new(packets),
+        wire: Arc::new(wire),
         tls: tls.clone(),
         directory: opened.directory.clone(),
         engine: handle.clone(),

@@ -3,13 +3,12 @@
 
 pub mod answer;
 pub mod judge;
-mod packets;
 mod reception;
 mod server;
 mod signals;
+mod tell;
 mod wire;
 
-pub use packets::{CannotSign, ErrorText, Packets, Receipt, Told, Unreadable};
 pub use reception::{OwnSignal, Reception};
 pub use server::{Caller, Desk, HttpAnswer, Inbox, InboxLimits, Posted};
 pub use signals::post_signals;

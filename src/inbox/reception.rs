@@ -1,6 +1,6 @@
 //! Takes a whole request: who speaks, what is said, sealed and committed, and only then answered.
 //!
-//! What a message is and how signals are written is asked of [`Packets`]; whether it is taken is `judge`'s, what is
+//! What a message is and how signals are written is asked of [`Wire`]; whether it is taken is `judge`'s, what is
 //! answered is `answer`'s. Nothing is decided twice: the ledger says whether a message is new.
 
 use std::sync::Arc;
@@ -11,7 +11,8 @@ use tokio::sync::mpsc;
 
 use super::answer::{self, Disposition, SignalRoute, SignalWay, answer, from_stored, signal_way, to_stored};
 use super::judge::{Contract, Ends, Heading, Life, Objection, addressed, speaker};
-use super::packets::{CannotSign, ErrorText, Packets, Receipt, Told, Unreadable};
+use super::tell::{ErrorText, Receipt, Told};
+use super::wire::{CannotSign, Unreadable, Wire, WireMessage};
 use super::{Desk, HttpAnswer, Posted};
 use crate::clock;
 use crate::directory::{AnswerStatus, Directory, DirectoryHandle, Party, Peer, Profile};
@@ -51,9 +52,9 @@ pub struct OwnSignal {
 }
 
 /// The desk of the daemon.
-pub struct Reception<P> {
-    /// The packet module.
-    pub packets: Arc<P>,
+pub struct Reception {
+    /// Reads and writes messages.
+    pub wire: Arc<Wire>,
     /// For the certificates of callers.
     pub tls: Tls,
     /// Who is who.
@@ -70,13 +71,13 @@ pub struct Reception<P> {
 }
 
 /// A message that was read and whose speaker is who they say, with what was checked so far.
-struct Checked<M> {
-    message: M,
+struct Checked {
+    message: WireMessage,
     verified: Option<Verified>,
     digest: String,
 }
 
-impl<P: Packets> Desk for Reception<P> {
+impl Desk for Reception {
     async fn take(&self, posted: Posted) -> HttpAnswer {
         let now = clock::now();
         let directory = self.directory.current();
@@ -86,7 +87,7 @@ impl<P: Packets> Desk for Reception<P> {
             Err(Turned::SilentlyOff) => answer(Disposition::Signal, AnswerStatus::Ok),
             Err(Turned::NotStored) => answer(Disposition::NotStored, AnswerStatus::Ok),
             Err(Turned::Off { heading, error, profile }) => {
-                match self.packets.message_error(&heading, error, profile, now) {
+                match self.wire.message_error(&heading, error, profile, now) {
                     Ok(octets) => answer(Disposition::Refused(octets), AnswerStatus::Ok),
                     Err(CannotSign) => answer(Disposition::NotStored, AnswerStatus::Ok),
                 }
@@ -103,7 +104,7 @@ enum Turned {
     Off { heading: Box<Heading>, error: ErrorText, profile: Profile },
 }
 
-impl<P: Packets> Reception<P> {
+impl Reception {
     async fn judge(
         &self,
         posted: &Posted,
@@ -121,8 +122,8 @@ impl<P: Packets> Reception<P> {
                 return Err(Turned::Off { heading, error, profile });
             }
         };
-        let heading = self.packets.heading(&message).clone();
-        let signal = self.packets.is_signal(&message);
+        let heading = self.wire.heading(&message).clone();
+        let signal = self.wire.is_signal(&message);
         let object = |objection: &Objection, profile| self.object(objection, &heading, signal, profile);
         let (them, peer) =
             self.speaker(posted, &heading, directory, now).map_err(|o| object(&o, Profile::Spine))?;
@@ -144,23 +145,23 @@ impl<P: Packets> Reception<P> {
         self.commit(posted, &heading, checked, &ends, now).await
     }
 
-    async fn open(&self, posted: &Posted) -> Result<P::Message, Unreadable> {
-        let (packets, content_type, body) =
-            (self.packets.clone(), posted.content_type.clone(), posted.body.clone());
-        off_thread(posted.body.len(), move || packets.open(&content_type, &body)).await
+    async fn open(&self, posted: &Posted) -> Result<WireMessage, Unreadable> {
+        let (wire, content_type, body) =
+            (self.wire.clone(), posted.content_type.clone(), posted.body.clone());
+        off_thread(posted.body.len(), move || wire.open(&content_type, &body)).await
     }
 
     async fn verify(
         &self,
-        message: P::Message,
+        message: WireMessage,
         peer: &Peer,
         bytes: usize,
         now: Timestamp,
-    ) -> Result<Checked<P::Message>, SignatureFault> {
-        let (packets, peer) = (self.packets.clone(), peer.clone());
+    ) -> Result<Checked, SignatureFault> {
+        let (wire, peer) = (self.wire.clone(), peer.clone());
         let verify = move || {
-            let verified = packets.verify(&message, &peer, now)?;
-            let digest = packets.digest(&message);
+            let verified = wire.verify(&message, &peer, now)?;
+            let digest = wire.digest(&message);
             Ok(Checked { message, verified, digest })
         };
         off_thread(bytes, verify).await
@@ -197,22 +198,22 @@ impl<P: Packets> Reception<P> {
         &self,
         posted: &Posted,
         heading: &Heading,
-        checked: Checked<P::Message>,
+        checked: Checked,
         ends: &Ends<'_>,
         now: Timestamp,
     ) -> Result<HttpAnswer, Turned> {
-        let signal = self.packets.is_signal(&checked.message);
+        let signal = self.wire.is_signal(&checked.message);
         let refused = |error| match signal {
             // A signal is never answered by a signal (wire reference §1.4).
             true => Turned::SilentlyOff,
             false => Turned::Off { heading: Box::new(heading.clone()), error, profile: ends.peer.profile },
         };
-        let told = self.packets.tell(&checked.message, ends, &posted.body, now);
+        let told = self.wire.tell(&checked.message, ends, &posted.body, now);
         match told.map_err(refused)? {
             Told::Signal { signal, receipt } => self.take_signal(posted, signal, receipt).await,
             Told::Business { route, event } => {
                 let (first, own) = self.first_answer(heading, &checked, ends, now)?;
-                let reply = match self.packets.remembered(heading) {
+                let reply = match self.wire.remembered(heading) {
                     // Known already: another sealed copy would belong to nobody.
                     Some(row) if row.digest == checked.digest => Reply::Duplicate(Some(row.answer)),
                     Some(_) => Reply::Conflict,
@@ -292,7 +293,7 @@ impl<P: Packets> Reception<P> {
     fn first_answer(
         &self,
         heading: &Heading,
-        checked: &Checked<P::Message>,
+        checked: &Checked,
         ends: &Ends<'_>,
         now: Timestamp,
     ) -> Result<(HttpAnswer, Option<OwnSignal>), Turned> {
@@ -305,7 +306,7 @@ impl<P: Packets> Reception<P> {
         if way == SignalWay::None {
             return Ok((kept(), None));
         }
-        let octets = self.packets.acknowledgment(&checked.message, ends, now).map_err(|error| {
+        let octets = self.wire.acknowledgment(&checked.message, ends, now).map_err(|error| {
             tracing::error!(%error, "no message can be acknowledged: check [signing] in the settings");
             Turned::NotStored
         })?;

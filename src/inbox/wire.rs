@@ -1,22 +1,19 @@
-//! What a posted message is and what it tells us, asked of the packet module with the directory's profile in mind.
+//! What a posted message is: read, verified as the directory's profile wants, and answered by signals.
 //!
-//! Requests for records and parts of large messages are not spoken yet; whether a message may be taken at all is
-//! `judge`'s to say.
+//! What it tells us is `tell`'s; whether it may be taken at all is `judge`'s to say.
 
 use std::sync::Arc;
 
 use hyper::body::Bytes;
 
+use super::answer::AckAsked;
+use super::judge::{Ends, Heading};
+use super::tell::ErrorText;
 use crate::directory::{Peer, Profile};
-use crate::engine::Route;
 use crate::engine::ledger::{self, ReceivedRow};
-use crate::inbox::answer::AckAsked;
-use crate::inbox::judge::{Ends, Heading};
-use crate::inbox::{CannotSign, ErrorText, Packets, Receipt, Told, Unreadable};
 use crate::model::{CpaId, MessageId, PartyKey, Timestamp, TransferId};
 use crate::packet::envelope::{self, AckRequest, EBXML, Header};
 use crate::packet::fingerprint::Fingerprint;
-use crate::packet::hl7::{ExtractHead, ReadAcknowledgement};
 use crate::packet::mime::{MimeLimits, Strictness};
 use crate::packet::signal::{self, Complaint, Signal};
 use crate::packet::signature::verify::{Terms, Verified, expect_unsigned, verify};
@@ -27,15 +24,31 @@ use crate::perform::SignerHandle;
 use crate::store::{Store, Table, Vault};
 use crate::telemetry::Metrics;
 use crate::transfer::dispatch::{Dispatch, PacketRef};
-use crate::transfer::event::{Acknowledgement, Arrival, Event, LateSignal};
-use crate::transfer::verdict::{Accepted, Verdict};
 use crate::transfer::{Case, Transfer};
-use crate::transport::classify::judge_errors;
 
 /// The actions spoken here: extracts that are pushed to us, and acknowledgements of those we sent.
 pub const ACTIONS: &[&str] = &["RCMR_IN030000UK06", "RCMR_IN030000UK07", "MCCI_IN010000UK13"];
 /// The same where records that nobody asked for are not taken.
 pub const ACTIONS_WITHOUT_PUSH: &[&str] = &["MCCI_IN010000UK13"];
+
+/// A request that could not be read.
+#[derive(Debug)]
+pub(super) enum Unreadable {
+    /// Not even which message it is.
+    Nameless,
+    /// The envelope was read, the rest is wrong.
+    Faulty {
+        /// What the envelope says.
+        heading: Box<Heading>,
+        /// The ebXML error to answer with.
+        error: ErrorText,
+    },
+}
+
+/// A signal could not be signed: our key is at fault, not the message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("signing a transport signal")]
+pub(super) struct CannotSign;
 
 /// The packet module, with what it takes to judge an answer to a message of ours.
 pub struct Wire {
@@ -50,22 +63,22 @@ pub struct Wire {
 }
 
 /// A message that was read.
-pub struct WireMessage {
+pub(super) struct WireMessage {
     heading: Heading,
-    header: Header,
+    pub(super) header: Header,
     strictness: Strictness,
-    content: Content,
+    pub(super) content: Content,
 }
 
-enum Content {
+/// What kind of message it is.
+pub(super) enum Content {
     Business(Box<Incoming<'static>>),
     Signal { envelope: Box<Document>, signal: Signal },
 }
 
-impl Packets for Wire {
-    type Message = WireMessage;
-
-    fn open(&self, content_type: &str, body: &Bytes) -> Result<WireMessage, Unreadable> {
+impl Wire {
+    /// Reads a request.
+    pub(super) fn open(&self, content_type: &str, body: &Bytes) -> Result<WireMessage, Unreadable> {
         let limits = MimeLimits::default();
         // Strict first: it is the common case, and a signed party gets no second chance.
         let (opened, strictness) = match open(content_type, body, Strictness::Strict, &limits) {
@@ -102,15 +115,18 @@ impl Packets for Wire {
         }
     }
 
-    fn heading<'m>(&self, message: &'m WireMessage) -> &'m Heading {
+    /// What its header says.
+    pub(super) fn heading<'m>(&self, message: &'m WireMessage) -> &'m Heading {
         &message.heading
     }
 
-    fn is_signal(&self, message: &WireMessage) -> bool {
+    /// Whether it is a signal: signals are never answered.
+    pub(super) fn is_signal(&self, message: &WireMessage) -> bool {
         matches!(message.content, Content::Signal { .. })
     }
 
-    fn verify(
+    /// Holds it to its sender's profile: a signature that covers all of it, or none at all.
+    pub(super) fn verify(
         &self,
         message: &WireMessage,
         peer: &Peer,
@@ -136,35 +152,22 @@ impl Packets for Wire {
         }
     }
 
-    fn remembered(&self, heading: &Heading) -> Option<ReceivedRow> {
+    /// What the ledger remembers of a message with this sender and id: a look before it is sealed. The engine decides.
+    pub(super) fn remembered(&self, heading: &Heading) -> Option<ReceivedRow> {
         let row = self.store.get(Table::Ledger, &ledger::received_key(&heading.from, &heading.message_id));
         ledger::decode(&row.ok()??).ok()
     }
 
-    fn digest(&self, message: &WireMessage) -> String {
+    /// SHA-256 of what retransmission may not change, in hexadecimal (wire reference §5.3).
+    pub(super) fn digest(&self, message: &WireMessage) -> String {
         match &message.content {
             Content::Business(incoming) => Fingerprint::from_octets(incoming.digest()).to_string(),
             Content::Signal { .. } => String::new(),
         }
     }
 
-    fn tell(
-        &self,
-        message: &WireMessage,
-        ends: &Ends<'_>,
-        body: &Bytes,
-        now: Timestamp,
-    ) -> Result<Told, ErrorText> {
-        match &message.content {
-            Content::Signal { signal, .. } => self.tell_signal(signal, ends, body),
-            Content::Business(incoming) => match message.header.action.as_str() {
-                "MCCI_IN010000UK13" => self.tell_acknowledgement(incoming, ends),
-                _ => tell_extract(incoming, ends, body.len() as u64, now),
-            },
-        }
-    }
-
-    fn acknowledgment(
+    /// The Acknowledgment for it: a signed receipt where the profile is signed.
+    pub(super) fn acknowledgment(
         &self,
         message: &WireMessage,
         ends: &Ends<'_>,
@@ -178,7 +181,8 @@ impl Packets for Wire {
         signal::acknowledge(&header, references, signer.as_deref(), now).map_err(|_| CannotSign)
     }
 
-    fn message_error(
+    /// The MessageError for it; signed where the profile is.
+    pub(super) fn message_error(
         &self,
         to: &Heading,
         error: ErrorText,
@@ -190,9 +194,7 @@ impl Packets for Wire {
         signal::refuse(&refused_header(to, now).ok_or(CannotSign)?, complaint, signer.as_deref(), now)
             .map_err(|_| CannotSign)
     }
-}
 
-impl Wire {
     fn signer_for(&self, profile: Profile) -> Result<Option<Arc<Signer>>, CannotSign> {
         match profile {
             Profile::Spine => Ok(None),
@@ -226,64 +228,6 @@ impl Wire {
         }
     }
 
-    fn tell_signal(&self, signal: &Signal, ends: &Ends<'_>, body: &Bytes) -> Result<Told, ErrorText> {
-        let nothing = || ErrorText {
-            code: "Unknown",
-            location: "//eb:RefToMessageId",
-            text: "it answers nothing of ours",
-        };
-        let (message_id, verdict) = match signal {
-            Signal::Acknowledgment(ack) => {
-                let by = if ack.by_party { Accepted::End } else { Accepted::Hop };
-                (ack.refers_to.clone(), Verdict::Accepted(by))
-            }
-            Signal::MessageError { refers_to: Some(message_id), errors } => {
-                (message_id.clone(), judge_errors(errors).verdict)
-            }
-            Signal::MessageError { refers_to: None, .. } | Signal::Fault(_) => return Err(nothing()),
-        };
-        // Only the party a message went to may answer it.
-        let sent =
-            self.sent(&message_id).filter(|sent| sent.dispatch.to == ends.them.ods).ok_or_else(nothing)?;
-        let receipt = match signal {
-            Signal::Acknowledgment(_) if ends.verified.is_some() => self.receipt(&sent, body),
-            Signal::Acknowledgment(_) | Signal::MessageError { .. } | Signal::Fault(_) => Receipt::None,
-        };
-        Ok(Told::Signal { signal: LateSignal { message_id, verdict, receipt: None }, receipt })
-    }
-
-    /// A copy of what is kept would belong to nobody.
-    fn receipt(&self, sent: &SentMessage, body: &Bytes) -> Receipt {
-        let kept =
-            sent.receipt.clone().filter(|kept| self.fetch(kept).is_some_and(|octets| octets == **body));
-        kept.map_or(Receipt::New, Receipt::Kept)
-    }
-
-    fn tell_acknowledgement(&self, incoming: &Incoming<'_>, ends: &Ends<'_>) -> Result<Told, ErrorText> {
-        let ack = ReadAcknowledgement::read(hl7(incoming)).map_err(|fault| {
-        tracing::warn!(message = %incoming.header.message_id, %fault, "an acknowledgement cannot be read");
-        content_error("the acknowledgement cannot be read")
-    })?;
-        self.metrics.acknowledged(ack.code.as_deref().filter(|_| !ack.positive));
-        let (message_id, from) = (incoming.header.message_id.clone(), ends.them.ods.clone());
-        let route = Route::Answers {
-            conversation: incoming.header.conversation,
-            refers_to: ack.refers_to.clone(),
-            from: from.clone(),
-        };
-        let event = move |packet| {
-            Event::Acknowledged(Acknowledgement {
-                message_id,
-                refers_to: ack.refers_to,
-                positive: ack.positive,
-                code: ack.code,
-                from,
-                packet: Some(packet),
-            })
-        };
-        Ok(Told::Business { route, event: Box::new(event) })
-    }
-
     /// Every transmission of a message of ours, the present one first: a receipt may be for any of them.
     fn transmissions(&self, message_id: &MessageId) -> Vec<Packet> {
         let Some(SentMessage { dispatch, .. }) = self.sent(message_id) else { return Vec::new() };
@@ -291,12 +235,13 @@ impl Wire {
         places.filter_map(|place| Packet::from_file(&self.fetch(place)?).ok()).collect()
     }
 
-    fn fetch(&self, place: &PacketRef) -> Option<Vec<u8>> {
+    /// Sealed octets of ours again.
+    pub(super) fn fetch(&self, place: &PacketRef) -> Option<Vec<u8>> {
         self.vault.get(&place.0.parse().ok()?).ok()
     }
 
     /// A message of ours, as its transfer remembers it.
-    fn sent(&self, message_id: &MessageId) -> Option<SentMessage> {
+    pub(super) fn sent(&self, message_id: &MessageId) -> Option<SentMessage> {
         let row = self.store.get(Table::Ledger, &ledger::sent_key(message_id)).ok()??;
         let id: TransferId = ledger::decode(&row).ok()?;
         let transfer: Transfer =
@@ -311,62 +256,9 @@ impl Wire {
 }
 
 /// A message of ours, and the receipt that is kept for it.
-struct SentMessage {
-    dispatch: Dispatch,
-    receipt: Option<PacketRef>,
-}
-
-fn tell_extract(
-    incoming: &Incoming<'_>,
-    ends: &Ends<'_>,
-    bytes: u64,
-    now: Timestamp,
-) -> Result<Told, ErrorText> {
-    let head = ExtractHead::read(hl7(incoming)).map_err(|fault| {
-        tracing::warn!(message = %incoming.header.message_id, %fault, "an extract cannot be read");
-        content_error("the extract cannot be read")
-    })?;
-    // Parts of large messages are not taken yet, and a record with gaps must not look whole (LM42, hazard H7).
-    if incoming.attachments().iter().any(|(_, part)| part.is_none()) {
-        let text = "a record whose parts travel in other messages is not taken here yet";
-        return Err(ErrorText { code: "NotSupported", location: "//eb:Manifest", text });
-    }
-    // Destination and author must be those of the envelope (custody reference §4, hazard H1).
-    if head.destination_ods != ends.us.ods {
-        return Err(content_error("the extract is for another organisation than the envelope"));
-    }
-    if head.author_ods != ends.them.ods {
-        return Err(content_error("the extract is by another organisation than the envelope"));
-    }
-    let (from, conversation) = (ends.them.ods.clone(), incoming.header.conversation);
-    let route = Route::Opens { from: from.clone(), conversation };
-    let (to, message_id) = (ends.us.ods.clone(), incoming.header.message_id.clone());
-    let attachments = u32::try_from(incoming.manifest.len().saturating_sub(1)).unwrap_or(u32::MAX);
-    let signed = ends.verified.is_some();
-    let nhs_number = head.nhs_number;
-    let event = move |packet| {
-        Event::Arrived(Box::new(Arrival {
-            from,
-            to,
-            conversation,
-            message_id,
-            nhs_number,
-            bytes,
-            attachments,
-            signed,
-            packet,
-            received_at: now,
-        }))
-    };
-    Ok(Told::Business { route, event: Box::new(event) })
-}
-
-fn hl7<'a>(incoming: &'a Incoming<'_>) -> &'a [u8] {
-    incoming.hl7().map(|part| &*part.body).unwrap_or_default()
-}
-
-fn content_error(text: &'static str) -> ErrorText {
-    ErrorText { code: "OtherXml", location: "//eb:Manifest", text }
+pub(super) struct SentMessage {
+    pub(super) dispatch: Dispatch,
+    pub(super) receipt: Option<PacketRef>,
 }
 
 /// What is answered to a message of which only the envelope was readable (wire reference §1.4).

@@ -2,6 +2,7 @@
 
 mod directory;
 mod http;
+mod message;
 mod reception;
 mod records;
 mod tls;

@@ -1,0 +1,187 @@
+//! What a message tells us, once it is known to come from who it says.
+//!
+//! Requests for records and parts of large messages are not spoken yet.
+
+use hyper::body::Bytes;
+
+use super::judge::Ends;
+use super::wire::{Content, SentMessage, Wire, WireMessage};
+use crate::engine::Route;
+use crate::model::Timestamp;
+use crate::packet::Incoming;
+use crate::packet::hl7::{ExtractHead, ReadAcknowledgement};
+use crate::packet::signal::Signal;
+use crate::transfer::dispatch::PacketRef;
+use crate::transfer::event::{Acknowledgement, Arrival, Event, LateSignal};
+use crate::transfer::verdict::{Accepted, Verdict};
+use crate::transport::classify::judge_errors;
+
+/// One ebXML error, without anything of the message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ErrorText {
+    /// The errorCode.
+    pub code: &'static str,
+    /// Where, as an XPath.
+    pub location: &'static str,
+    /// The description.
+    pub text: &'static str,
+}
+
+/// What a message tells the engine.
+pub enum Told {
+    /// A business message: its event and its transfer. The closure takes the sealed octets.
+    Business {
+        /// How to find its transfer.
+        route: Route,
+        /// The event, given where the octets lie.
+        event: Box<dyn FnOnce(PacketRef) -> Event + Send>,
+    },
+    /// A transport signal that came as a message of its own.
+    Signal {
+        /// What it says; its receipt is not kept yet.
+        signal: LateSignal,
+        /// Whether its octets are a signed receipt that holds.
+        receipt: Receipt,
+    },
+}
+
+/// Whether a signal is proof of what the other end has (wire reference §6.3).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Receipt {
+    /// It proves nothing.
+    None,
+    /// A signed receipt that holds: its octets are to be sealed.
+    New,
+    /// The same octets were sealed before.
+    Kept(PacketRef),
+}
+
+impl Wire {
+    /// What it tells us; an error when its content is not what its action says.
+    pub(super) fn tell(
+        &self,
+        message: &WireMessage,
+        ends: &Ends<'_>,
+        body: &Bytes,
+        now: Timestamp,
+    ) -> Result<Told, ErrorText> {
+        match &message.content {
+            Content::Signal { signal, .. } => self.tell_signal(signal, ends, body),
+            Content::Business(incoming) => match message.header.action.as_str() {
+                "MCCI_IN010000UK13" => self.tell_acknowledgement(incoming, ends),
+                _ => tell_extract(incoming, ends, body.len() as u64, now),
+            },
+        }
+    }
+
+    fn tell_signal(&self, signal: &Signal, ends: &Ends<'_>, body: &Bytes) -> Result<Told, ErrorText> {
+        let nothing = || ErrorText {
+            code: "Unknown",
+            location: "//eb:RefToMessageId",
+            text: "it answers nothing of ours",
+        };
+        let (message_id, verdict) = match signal {
+            Signal::Acknowledgment(ack) => {
+                let by = if ack.by_party { Accepted::End } else { Accepted::Hop };
+                (ack.refers_to.clone(), Verdict::Accepted(by))
+            }
+            Signal::MessageError { refers_to: Some(message_id), errors } => {
+                (message_id.clone(), judge_errors(errors).verdict)
+            }
+            Signal::MessageError { refers_to: None, .. } | Signal::Fault(_) => return Err(nothing()),
+        };
+        // Only the party a message went to may answer it.
+        let sent =
+            self.sent(&message_id).filter(|sent| sent.dispatch.to == ends.them.ods).ok_or_else(nothing)?;
+        let receipt = match signal {
+            Signal::Acknowledgment(_) if ends.verified.is_some() => self.receipt(&sent, body),
+            Signal::Acknowledgment(_) | Signal::MessageError { .. } | Signal::Fault(_) => Receipt::None,
+        };
+        Ok(Told::Signal { signal: LateSignal { message_id, verdict, receipt: None }, receipt })
+    }
+
+    /// A copy of what is kept would belong to nobody.
+    fn receipt(&self, sent: &SentMessage, body: &Bytes) -> Receipt {
+        let kept =
+            sent.receipt.clone().filter(|kept| self.fetch(kept).is_some_and(|octets| octets == **body));
+        kept.map_or(Receipt::New, Receipt::Kept)
+    }
+
+    fn tell_acknowledgement(&self, incoming: &Incoming<'_>, ends: &Ends<'_>) -> Result<Told, ErrorText> {
+        let ack = ReadAcknowledgement::read(hl7(incoming)).map_err(|fault| {
+        tracing::warn!(message = %incoming.header.message_id, %fault, "an acknowledgement cannot be read");
+        content_error("the acknowledgement cannot be read")
+    })?;
+        self.metrics.acknowledged(ack.code.as_deref().filter(|_| !ack.positive));
+        let (message_id, from) = (incoming.header.message_id.clone(), ends.them.ods.clone());
+        let route = Route::Answers {
+            conversation: incoming.header.conversation,
+            refers_to: ack.refers_to.clone(),
+            from: from.clone(),
+        };
+        let event = move |packet| {
+            Event::Acknowledged(Acknowledgement {
+                message_id,
+                refers_to: ack.refers_to,
+                positive: ack.positive,
+                code: ack.code,
+                from,
+                packet: Some(packet),
+            })
+        };
+        Ok(Told::Business { route, event: Box::new(event) })
+    }
+}
+
+fn tell_extract(
+    incoming: &Incoming<'_>,
+    ends: &Ends<'_>,
+    bytes: u64,
+    now: Timestamp,
+) -> Result<Told, ErrorText> {
+    let head = ExtractHead::read(hl7(incoming)).map_err(|fault| {
+        tracing::warn!(message = %incoming.header.message_id, %fault, "an extract cannot be read");
+        content_error("the extract cannot be read")
+    })?;
+    // Parts of large messages are not taken yet, and a record with gaps must not look whole (LM42, hazard H7).
+    if incoming.attachments().iter().any(|(_, part)| part.is_none()) {
+        let text = "a record whose parts travel in other messages is not taken here yet";
+        return Err(ErrorText { code: "NotSupported", location: "//eb:Manifest", text });
+    }
+    // Destination and author must be those of the envelope (custody reference §4, hazard H1).
+    if head.destination_ods != ends.us.ods {
+        return Err(content_error("the extract is for another organisation than the envelope"));
+    }
+    if head.author_ods != ends.them.ods {
+        return Err(content_error("the extract is by another organisation than the envelope"));
+    }
+    let (from, conversation) = (ends.them.ods.clone(), incoming.header.conversation);
+    let route = Route::Opens { from: from.clone(), conversation };
+    let (to, message_id) = (ends.us.ods.clone(), incoming.header.message_id.clone());
+    let attachments = u32::try_from(incoming.manifest.len().saturating_sub(1)).unwrap_or(u32::MAX);
+    let signed = ends.verified.is_some();
+    let nhs_number = head.nhs_number;
+    let event = move |packet| {
+        Event::Arrived(Box::new(Arrival {
+            from,
+            to,
+            conversation,
+            message_id,
+            nhs_number,
+            bytes,
+            attachments,
+            signed,
+            packet,
+            received_at: now,
+        }))
+    };
+    Ok(Told::Business { route, event: Box::new(event) })
+}
+
+fn hl7<'a>(incoming: &'a Incoming<'_>) -> &'a [u8] {
+    incoming.hl7().map(|part| &*part.body).unwrap_or_default()
+}
+
+fn content_error(text: &'static str) -> ErrorText {
+    ErrorText { code: "OtherXml", location: "//eb:Manifest", text }
+}
