@@ -23,7 +23,7 @@ use crate::control::views;
 use crate::daemon::door::{Door, Outcomes};
 use crate::daemon::parts::Opened;
 use crate::engine::{self, EngineError, Handle};
-use crate::inbox::{ACTIONS, ACTIONS_WITHOUT_PUSH, Inbox, InboxLimits, Reception, Wire, post_signals};
+use crate::inbox::{ACTIONS, ACTIONS_WITHOUT_PUSH, Aside, Inbox, InboxLimits, Reception, Wire, post_signals};
 use crate::intake::contract::{Encoding, Rules};
 use crate::intake::{Link, amqp, spool};
 use crate::perform;
@@ -176,6 +176,7 @@ async fn start_inbox(
         directory: opened.directory.clone(),
         engine: handle.clone(),
         vault: opened.vault.clone(),
+        aside: Aside::new(handle.clone(), opened.vault.clone(), opened.store.clone(), opened.metrics.clone()),
         signals,
         actions: if config.filing.accept_push { ACTIONS } else { ACTIONS_WITHOUT_PUSH },
     };

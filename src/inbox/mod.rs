@@ -2,6 +2,7 @@
 //! front, and only then answered.
 
 pub mod answer;
+mod aside;
 pub mod judge;
 mod reception;
 mod server;
@@ -9,6 +10,7 @@ mod signals;
 mod tell;
 mod wire;
 
+pub use aside::Aside;
 pub use reception::{OwnSignal, Reception};
 pub use server::{Caller, Desk, HttpAnswer, Inbox, InboxLimits, Posted};
 pub use signals::post_signals;

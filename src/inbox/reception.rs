@@ -10,17 +10,15 @@ use hyper::body::Bytes;
 use tokio::sync::mpsc;
 
 use super::answer::{self, Disposition, SignalRoute, SignalWay, answer, from_stored, signal_way, to_stored};
+use super::aside::{Aside, Reason, Refused, packet, stranger};
 use super::judge::{Contract, Ends, Heading, Life, Objection, addressed, speaker};
 use super::tell::{ErrorText, Receipt, Told};
 use super::wire::{CannotSign, Unreadable, Wire, WireMessage};
 use super::{Desk, HttpAnswer, Posted};
 use crate::clock;
 use crate::directory::{AnswerStatus, Directory, DirectoryHandle, Party, Peer, Profile};
-use crate::engine::ledger::Quarantined;
 use crate::engine::{Handle, Input, Reply};
-use crate::model::{Timestamp, TransferId};
-use crate::packet::Packet;
-use crate::packet::fingerprint::Fingerprint;
+use crate::model::Timestamp;
 use crate::packet::signature::SignatureFault;
 use crate::packet::signature::verify::Verified;
 use crate::store::Vault;
@@ -63,6 +61,8 @@ pub struct Reception {
     pub engine: Handle,
     /// Where the octets are sealed.
     pub vault: Vault,
+    /// Where what is refused goes.
+    pub aside: Aside,
     /// Where signals that go their own way are queued: not acknowledged, three attempts (wire reference §1.3). A full
     /// queue loses one; its message comes again and draws another.
     pub signals: mpsc::Sender<OwnSignal>,
@@ -81,12 +81,18 @@ impl Desk for Reception {
     async fn take(&self, posted: Posted) -> HttpAnswer {
         let now = clock::now();
         let directory = self.directory.current();
-        match self.judge(&posted, &directory, now).await {
-            Ok(answer) => answer,
-            Err(Turned::Nameless) => answer(Disposition::Nameless(answer::client_fault()), AnswerStatus::Ok),
-            Err(Turned::SilentlyOff) => answer(Disposition::Signal, AnswerStatus::Ok),
-            Err(Turned::NotStored) => answer(Disposition::NotStored, AnswerStatus::Ok),
-            Err(Turned::Off { heading, error, profile }) => {
+        let Refusal { turned, aside } = match self.judge(&posted, &directory, now).await {
+            Ok(answer) => return answer,
+            Err(refusal) => refusal,
+        };
+        if let Some(refused) = aside {
+            self.aside.put(&posted, refused, now).await;
+        }
+        match turned {
+            Turned::Nameless => answer(Disposition::Nameless(answer::client_fault()), AnswerStatus::Ok),
+            Turned::SilentlyOff => answer(Disposition::Signal, AnswerStatus::Ok),
+            Turned::NotStored => answer(Disposition::NotStored, AnswerStatus::Ok),
+            Turned::Off { heading, error, profile } => {
                 match self.wire.message_error(&heading, error, profile, now) {
                     Ok(octets) => answer(Disposition::Refused(octets), AnswerStatus::Ok),
                     Err(CannotSign) => answer(Disposition::NotStored, AnswerStatus::Ok),
@@ -96,7 +102,19 @@ impl Desk for Reception {
     }
 }
 
-/// Why a request was turned off without being taken.
+/// A request that is not taken: what is answered, and why it is put aside, if it is.
+struct Refusal {
+    turned: Turned,
+    aside: Option<Refused>,
+}
+
+impl From<Turned> for Refusal {
+    fn from(turned: Turned) -> Self {
+        Self { turned, aside: None }
+    }
+}
+
+/// What is answered to a request that is not taken.
 enum Turned {
     Nameless,
     SilentlyOff,
@@ -110,16 +128,20 @@ impl Reception {
         posted: &Posted,
         directory: &Directory,
         now: Timestamp,
-    ) -> Result<HttpAnswer, Turned> {
+    ) -> Result<HttpAnswer, Refusal> {
+        let unreadable = |fault| Some(Refused { reason: Reason::Unreadable, fault });
         let message = match self.open(posted).await {
             Ok(message) => message,
-            Err(Unreadable::Nameless) => return Err(Turned::Nameless),
-            Err(Unreadable::Faulty { heading, error }) => {
+            Err(Unreadable::Nameless { fault }) => {
+                return Err(Refusal { turned: Turned::Nameless, aside: unreadable(fault) });
+            }
+            Err(Unreadable::Faulty { heading, error, fault }) => {
                 let profile = match self.speaker(posted, &heading, directory, now) {
                     Ok((_, peer)) => peer.profile,
                     Err(objection) => return Err(self.object(&objection, &heading, false, Profile::Spine)),
                 };
-                return Err(Turned::Off { heading, error, profile });
+                let turned = Turned::Off { heading, error, profile };
+                return Err(Refusal { turned, aside: unreadable(fault) });
             }
         };
         let heading = self.wire.heading(&message).clone();
@@ -179,19 +201,21 @@ impl Reception {
     }
 
     /// Says it in our log, in full, and to the sender as an ebXML code, or not at all to a signal.
-    fn object(&self, objection: &Objection, heading: &Heading, signal: bool, profile: Profile) -> Turned {
+    fn object(&self, objection: &Objection, heading: &Heading, signal: bool, profile: Profile) -> Refusal {
         let (from, message) = (&heading.from, &heading.message_id);
         if objection.is_alarming() {
             tracing::warn!(%from, %message, %objection, "a message was refused: its sender is in doubt");
         } else {
             tracing::info!(%from, %message, %objection, "a message was refused");
         }
+        let fault = objection.to_string();
+        let aside = reason(objection).map(|reason| Refused { reason, fault });
         if signal {
-            return Turned::SilentlyOff;
+            return Refusal { turned: Turned::SilentlyOff, aside };
         }
         let (code, text) = objection.code();
         let error = ErrorText { code, location: objection.location(), text };
-        Turned::Off { heading: Box::new(heading.clone()), error, profile }
+        Refusal { turned: Turned::Off { heading: Box::new(heading.clone()), error, profile }, aside }
     }
 
     async fn commit(
@@ -201,16 +225,17 @@ impl Reception {
         checked: Checked,
         ends: &Ends<'_>,
         now: Timestamp,
-    ) -> Result<HttpAnswer, Turned> {
+    ) -> Result<HttpAnswer, Refusal> {
         let signal = self.wire.is_signal(&checked.message);
-        let refused = |error| match signal {
-            // A signal is never answered by a signal (wire reference §1.4).
-            true => Turned::SilentlyOff,
-            false => Turned::Off { heading: Box::new(heading.clone()), error, profile: ends.peer.profile },
+        let refused = |error: ErrorText| match signal {
+            // A signal is never answered by a signal (wire reference §1.4), and one that answers nothing we remember
+            // is no more than late.
+            true => Turned::SilentlyOff.into(),
+            false => off(heading, error, ends.peer.profile, Reason::ContentRefused),
         };
         let told = self.wire.tell(&checked.message, ends, &posted.body, now);
         match told.map_err(refused)? {
-            Told::Signal { signal, receipt } => self.take_signal(posted, signal, receipt).await,
+            Told::Signal { signal, receipt } => Ok(self.take_signal(posted, signal, receipt).await?),
             Told::Business { route, event } => {
                 let (first, own) = self.first_answer(heading, &checked, ends, now)?;
                 let reply = match self.wire.remembered(heading) {
@@ -221,7 +246,7 @@ impl Reception {
                         let row = (checked.digest.as_str(), to_stored(&first));
                         if row.1.len() > LONGEST_ANSWER {
                             tracing::error!(message = %heading.message_id, "an answer is too long to be kept");
-                            return Err(Turned::NotStored);
+                            return Err(Turned::NotStored.into());
                         }
                         self.submit(posted, heading, row, route, event, now).await?
                     }
@@ -268,12 +293,7 @@ impl Reception {
         event: Box<dyn FnOnce(PacketRef) -> Event + Send>,
         now: Timestamp,
     ) -> Result<Reply, Turned> {
-        let packet = Packet {
-            content_type: posted.content_type.clone(),
-            soap_action: posted.soap_action.clone(),
-            body: posted.body.to_vec(),
-        };
-        let sealed = self.vault.put(&packet.to_file()).await;
+        let sealed = self.vault.put(&packet(posted).to_file()).await;
         let packet = PacketRef(sealed.map_err(|_| Turned::NotStored)?.to_string());
         let input = Input::Message {
             from: heading.from.clone(),
@@ -283,7 +303,7 @@ impl Reception {
             keep_until: keep_until(heading, now),
             event: Box::new(event(packet.clone())),
             route,
-            stranger: stranger(posted, digest, packet, now),
+            stranger: stranger(posted, packet, now),
         };
         self.engine.submit(input).await.map_err(|_| Turned::NotStored)
     }
@@ -327,7 +347,7 @@ fn settled(
     first: HttpAnswer,
     heading: &Heading,
     profile: Profile,
-) -> Result<HttpAnswer, Turned> {
+) -> Result<HttpAnswer, Refusal> {
     match reply {
         // Whatever became of it, it is durable: taken, put aside, or of no consequence.
         Reply::Taken | Reply::Stranger | Reply::NotApplicable(_) | Reply::Duplicate(None) => Ok(first),
@@ -336,7 +356,7 @@ fn settled(
             tracing::warn!(from = %heading.from, message = %heading.message_id, "a MessageId came again with other content");
             let text = "a message with this MessageId and other content was received before";
             let error = ErrorText { code: "Inconsistent", location: "//eb:MessageId", text };
-            Err(Turned::Off { heading: Box::new(heading.clone()), error, profile })
+            Err(off(heading, error, profile, Reason::ConflictingMessage))
         }
     }
 }
@@ -346,18 +366,21 @@ fn keep_until(heading: &Heading, now: Timestamp) -> Timestamp {
     heading.time_to_live.map_or(least, |until| least.max(until.plus(AFTERWARDS)))
 }
 
-fn stranger(posted: &Posted, digest: &str, body: PacketRef, now: Timestamp) -> Quarantined {
-    Quarantined {
-        id: TransferId::derived(&["quarantine", "inbox", digest, &Fingerprint::of(&posted.body).to_string()]),
-        at: now,
-        origin: "inbox".to_owned(),
-        content_type: posted.content_type.clone(),
-        reason: "belongs_to_nobody".to_owned(),
-        faults: vec!["it belongs to no transfer of ours".to_owned()],
-        bytes: posted.body.len() as u64,
-        body,
-        settled: None,
-        earlier: Vec::new(),
+/// An ebXML error for the sender, and the message put aside.
+fn off(heading: &Heading, error: ErrorText, profile: Profile, reason: Reason) -> Refusal {
+    let aside = Some(Refused { reason, fault: error.text.to_owned() });
+    Refusal { turned: Turned::Off { heading: Box::new(heading.clone()), error, profile }, aside }
+}
+
+/// Why a message with this objection is put aside. What came too late, or asks for what we do not do, is no more
+/// than refused: its sender has it and was told.
+fn reason(objection: &Objection) -> Option<Reason> {
+    match objection {
+        Objection::UnknownSender | Objection::SenderNotInForce => Some(Reason::UnknownSender),
+        Objection::Certificate(_) => Some(Reason::OtherCertificate),
+        Objection::Signature(_) => Some(Reason::SignatureRefused),
+        Objection::NotOurs | Objection::UnknownContract => Some(Reason::Misaddressed),
+        Objection::UnknownAction | Objection::Expired => None,
     }
 }
 

@@ -35,13 +35,18 @@ pub const ACTIONS_WITHOUT_PUSH: &[&str] = &["MCCI_IN010000UK13"];
 #[derive(Debug)]
 pub(super) enum Unreadable {
     /// Not even which message it is.
-    Nameless,
+    Nameless {
+        /// What is wrong and where, without values.
+        fault: String,
+    },
     /// The envelope was read, the rest is wrong.
     Faulty {
         /// What the envelope says.
         heading: Box<Heading>,
         /// The ebXML error to answer with.
         error: ErrorText,
+        /// What is wrong and where, without values.
+        fault: String,
     },
 }
 
@@ -98,7 +103,8 @@ impl Wire {
             }
             Ok(Received::Signal { envelope, signal }) => {
                 // A fault, or a signal without a readable header, tells nobody anything.
-                let header = envelope::read_header(&envelope).map_err(|_| Unreadable::Nameless)?;
+                let header = envelope::read_header(&envelope)
+                    .map_err(|fault| Unreadable::Nameless { fault: fault.to_string() })?;
                 Ok(WireMessage {
                     heading: heading(&header, envelope::addressees(&envelope)),
                     header,
@@ -110,7 +116,8 @@ impl Wire {
                 tracing::warn!(%fault, "a message cannot be read");
                 // A signal is never answered by a signal.
                 let header = header.filter(|header| header.service != EBXML);
-                Err(header.map_or(Unreadable::Nameless, |header| faulty(&fault, &header)))
+                let nameless = || Unreadable::Nameless { fault: fault.to_string() };
+                Err(header.map_or_else(nameless, |header| faulty(&fault, &header)))
             }
         }
     }
@@ -273,7 +280,8 @@ fn faulty(fault: &PacketFault, header: &Header) -> Unreadable {
         }
     };
     let error = ErrorText { code: fault.code(), location, text };
-    Unreadable::Faulty { heading: Box::new(heading(header, vec![header.to.clone()])), error }
+    let heading = Box::new(heading(header, vec![header.to.clone()]));
+    Unreadable::Faulty { heading, error, fault: fault.to_string() }
 }
 
 fn heading(header: &Header, to: Vec<PartyKey>) -> Heading {

@@ -31,6 +31,7 @@ pub struct Metrics {
     attempts: Family<Answer, Counter>,
     acknowledgements: Family<Code, Counter>,
     intake: Family<Source, Counter>,
+    refused: Family<Kept, Counter>,
     /// From taking up a batch to the batch being on disk, in seconds.
     pub commit: Histogram,
     /// Writes in one commit.
@@ -100,6 +101,11 @@ struct Source {
     source: &'static str,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Kept {
+    kept: &'static str,
+}
+
 impl Default for Metrics {
     fn default() -> Self {
         Self::new()
@@ -116,6 +122,7 @@ impl Metrics {
             attempts: Family::default(),
             acknowledgements: Family::default(),
             intake: Family::default(),
+            refused: Family::default(),
             // 0.25 ms to 4 s: a group commit takes 1.5 ms on a good disk and 10 ms on a slow one.
             commit: Histogram::new(exponential_buckets(0.000_25, 2.0, 15)),
             // 1 to 4096, the largest batch the settings allow.
@@ -139,6 +146,8 @@ impl Metrics {
         registry.register("attempts", "Attempts to deliver by what came of them", self.attempts.clone());
         registry.register("acknowledgements", "Answers of practices by code", self.acknowledgements.clone());
         registry.register("intake", "Events accepted durably, by door", self.intake.clone());
+        let refused = "Messages refused at the inbox, by whether they were put aside";
+        registry.register("refused", refused, self.refused.clone());
         let commit = "Time from taking up a batch to the batch being on disk";
         registry.register_with_unit("commit", commit, Unit::Seconds, self.commit.clone());
         registry.register("commit_operations", "Writes in one commit", self.commit_operations.clone());
@@ -189,6 +198,11 @@ impl Metrics {
         self.intake.get_or_create(&Source { source }).inc_by(events);
     }
 
+    /// Counts a message that was refused at the inbox, and whether it was put aside.
+    pub fn refused(&self, kept: bool) {
+        self.refused.get_or_create(&Kept { kept: if kept { "yes" } else { "no" } }).inc();
+    }
+
     /// Events accepted durably since the start, through whichever door.
     pub fn taken_in(&self) -> u64 {
         ["amqp", "spool", "control"]
@@ -222,6 +236,7 @@ mod tests {
         metrics.acknowledged(None);
         metrics.acknowledged(Some("6"));
         metrics.took_in(Intake::Spool, 3);
+        metrics.refused(false);
         metrics.commit.observe(0.0015);
         metrics.outbox.set(4);
         let text = metrics.text().unwrap();
@@ -232,6 +247,7 @@ mod tests {
             "throughcare_acknowledgements_total{code=\"aa\"} 1",
             "throughcare_acknowledgements_total{code=\"06\"} 1",
             "throughcare_intake_total{source=\"spool\"} 3",
+            "throughcare_refused_total{kept=\"no\"} 1",
             "throughcare_commit_seconds_count 1",
             "throughcare_outbox 4",
             "throughcare_build_info{version=",
@@ -260,7 +276,7 @@ mod tests {
         assert!(text.contains("code=\"other\"} 4") && text.contains("code=\"31\"} 2"), "{text}");
         // No label names a party, a site or a person (custody reference §9).
         let labels: Vec<&str> = text.split('{').skip(1).filter_map(|rest| rest.split('=').next()).collect();
-        let closed = ["state", "answer", "code", "source", "version", "le"];
+        let closed = ["state", "answer", "code", "source", "kept", "version", "le"];
         assert!(labels.iter().all(|label| closed.contains(label)), "{labels:?}");
     }
 }

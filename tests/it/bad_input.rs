@@ -9,9 +9,9 @@
 //! | record not JSON, no Bundle, another's, 200 MB; behind a link | here; `network::records` |
 //! | attachment missing, `..`, link, false type | here; `network::records` |
 //! | DTD, entities, 10,000 levels, 100 MB attribute | here; `packet::xml` (budgets, mutations); `signatures::tampered` rule 15 |
-//! | MIME without its closing boundary | `packet::mime` (every broken frame has its reason) |
+//! | MIME without its closing boundary | `packet::mime` (every broken frame has its reason); `network::reception` (put aside) |
 //! | gzip bomb | nothing that arrives is decompressed yet, so there is nothing to burst; a gzip is carried as it is |
-//! | signature by a stranger, over too little, wrapped | `signatures::tampered`, rules 1 to 15 |
+//! | signature by a stranger, over too little, wrapped | `signatures::tampered`, rules 1 to 15; `network::reception` (put aside) |
 //! | full disk | here; `network::reception` (what cannot be stored is answered 503) |
 //! | broker that closes the channel | `intake` (a channel closed by the broker is laid again) |
 //! | unknown key, impossible pair, world-readable key | here; `config`; `control` (check) |

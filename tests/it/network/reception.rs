@@ -5,10 +5,11 @@ use super::*;
 use std::sync::Arc;
 
 use hyper::body::Bytes;
-use throughcare::engine::ledger::{self, ReceivedRow};
+use throughcare::engine::ledger::{self, Quarantined, ReceivedRow};
 use throughcare::engine::{self, Engine, Limits};
-use throughcare::inbox::{ACTIONS, OwnSignal, Reception, Wire, post_signals};
+use throughcare::inbox::{ACTIONS, Aside, OwnSignal, Reception, Wire, post_signals};
 use throughcare::model::MessageId;
+use throughcare::packet::Packet;
 use throughcare::packet::envelope::AckRequest;
 use throughcare::perform::SignerHandle;
 use throughcare::store::{Keyring, Options, Store, Table, Vault};
@@ -25,6 +26,7 @@ struct World {
     client: End,
     server: Serving,
     store: Store,
+    vault: Vault,
     signals: Option<mpsc::Receiver<OwnSignal>>,
     orders: Option<mpsc::UnboundedReceiver<throughcare::transfer::effect::Order>>,
     folder: TempDir,
@@ -46,24 +48,27 @@ async fn world(more: &str) -> World {
     let (engine, orders, _ended) =
         engine::run(engine, tokio::runtime::Handle::current(), Box::new(|_, _| {})).unwrap();
     let (sender, signals) = mpsc::channel(16);
+    let metrics = Arc::new(Metrics::new());
     let wire = Wire {
         signer: SignerHandle::default(),
         store: store.clone(),
         vault: vault.clone(),
-        metrics: Arc::new(Metrics::new()),
+        metrics: metrics.clone(),
     };
+    let aside = Aside::new(engine.clone(), vault.clone(), store.clone(), metrics.clone());
     let desk = Reception {
         wire: Arc::new(wire),
         tls: end.tls(),
         directory: directory.clone(),
         engine,
-        vault,
+        vault: vault.clone(),
+        aside,
         signals: sender,
         actions: ACTIONS,
     };
     let server = serve(end.tls(), directory, desk, InboxLimits::default()).await;
     let client = End::new(&leaf(&authority, "practice.example"), &[&authority]);
-    World { authority, client, server, store, signals: Some(signals), orders: Some(orders), folder }
+    World { authority, client, server, store, vault, signals: Some(signals), orders: Some(orders), folder }
 }
 
 fn refusal(code: &str) -> Answer {
@@ -104,6 +109,17 @@ impl World {
         size(&self.folder.path().join("vault"))
     }
 
+    /// What was put aside, and the octets of each as they were posted.
+    fn aside(&self) -> Vec<(Quarantined, Packet)> {
+        let rows = self.store.scan(Table::Quarantine, &[]).map(|row| row.unwrap().1);
+        rows.map(|row| {
+            let entry: Quarantined = ledger::decode(&row).unwrap();
+            let octets = self.vault.get(&entry.body.0.parse().unwrap()).unwrap();
+            (entry, Packet::from_file(&octets).unwrap())
+        })
+        .collect()
+    }
+
     fn row(&self, id: &str) -> Option<ReceivedRow> {
         let key = ledger::received_key(&PartyKey::parse(PRACTICE.1).unwrap(), &MessageId::parse(id).unwrap());
         self.store.get(Table::Ledger, &key).unwrap().map(|bytes| ledger::decode(&bytes).unwrap())
@@ -135,16 +151,15 @@ async fn four_posts_give_one_transfer_and_four_identical_answers() {
 async fn the_same_id_with_other_content_is_inconsistent() {
     let world = world("").await;
     let first = world.post(&extract("M1")).await;
-    let sealed = world.sealed();
     let other = world.post(&extract("M1").with_letter("two")).await;
-    assert_eq!(world.sealed(), sealed, "nothing of it is kept");
+    assert_eq!(world.aside()[0].0.reason, "conflicting_message", "the other one is put aside");
     assert_eq!(other, refusal("Inconsistent"), "wire §9, 11");
     assert_eq!(world.post(&extract("M1")).await, first, "the first one stands");
     assert_eq!(world.transfers(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn each_refusal_has_its_answer_and_leaves_nothing_behind() {
+async fn each_refusal_has_its_answer_and_opens_nothing() {
     let world = world("").await;
     let rows = [
         (extract("M1").to("HMP02-0001"), "ValueNotRecognized"),
@@ -162,6 +177,56 @@ async fn each_refusal_has_its_answer_and_leaves_nothing_behind() {
     assert_eq!(nothing, Answer::Fault(500, "Client".to_owned()), "wire §1.4");
     assert_eq!(world.transfers(), 0);
     assert!(world.row("M1").is_none(), "a refused message may come again, mended");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_refused_is_put_aside_once_with_its_reason_and_its_octets() {
+    let world = world("").await;
+    let impostor = End::new(&leaf(&world.authority, "other.example"), &[&world.authority]);
+    let ours = &world.client;
+    let rows = [
+        (ours, extract("M1").cut(), "unreadable"),
+        (ours, extract("M2").signed(&Identity::p256()), "signature_refused"),
+        (ours, extract("M3").from("X99999-0001"), "unknown_sender"),
+        (&impostor, extract("M4"), "other_certificate"),
+        (ours, extract("M5").to("HMP02-0001"), "misaddressed"),
+        (ours, extract("M6").under("S0001A0002"), "misaddressed"),
+        (ours, receipt("M7").signed(&Identity::p256()), "signature_refused"),
+    ];
+    for (client, message, reason) in rows {
+        let (content_type, body) = message.write();
+        let before = world.aside().len();
+        let first = world.post_raw(client, content_type.clone(), body.clone()).await;
+        let sealed = world.sealed();
+        world.post_raw(client, content_type.clone(), body.clone()).await;
+        assert_eq!(world.sealed(), sealed, "{reason}: the same again is not sealed again");
+        let aside = world.aside();
+        assert_eq!(aside.len(), before + 1, "{reason}: one row for the same octets");
+        let (entry, packet) = aside.into_iter().find(|(_, packet)| packet.body == body).unwrap();
+        assert_eq!((entry.reason.as_str(), entry.origin.as_str()), (reason, "inbox"), "{first:?}");
+        assert_eq!(packet.content_type, content_type, "nothing of it is lost");
+        assert!(!entry.faults[0].is_empty(), "{reason}: what is wrong, and where");
+    }
+    let before = world.aside().len();
+    world.post(&extract("M8").until("2020-01-01T00:00:00Z")).await;
+    world.post(&extract("M9").saying("RCMR_IN030000UK08")).await;
+    world.post(&receipt("M9")).await;
+    assert_eq!(world.aside().len(), before, "what is late or asks in vain is its sender's to mend");
+    assert_eq!(world.transfers(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_caller_fills_no_more_of_the_quarantine_than_its_share() {
+    let world = world("").await;
+    for n in 0..62 {
+        let body = format!("nothing of use, number {n}").into_bytes();
+        let answer = world.post_raw(&world.client, "text/xml".to_owned(), body).await;
+        assert_eq!(answer, Answer::Fault(500, "Client".to_owned()), "the answer is the same for all");
+    }
+    assert_eq!(world.aside().len(), 60, "the others are only logged and counted");
+    let other = End::new(&leaf(&world.authority, "other.example"), &[&world.authority]);
+    world.post_raw(&other, "text/xml".to_owned(), b"of another".to_vec()).await;
+    assert_eq!(world.aside().len(), 61, "another's share is its own");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
