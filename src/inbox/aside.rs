@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::Posted;
+use super::judge::Objection;
 use crate::engine::ledger::{self, Quarantined};
 use crate::engine::{Handle, Input};
 use crate::model::{Timestamp, TransferId};
@@ -49,6 +50,18 @@ pub(super) enum Reason {
 }
 
 impl Reason {
+    /// Why a message with this objection is put aside. What came too late, or asks for what we do not do, is no more
+    /// than refused: its sender has it and was told.
+    pub(super) fn of(objection: &Objection) -> Option<Self> {
+        match objection {
+            Objection::UnknownSender | Objection::SenderNotInForce => Some(Self::UnknownSender),
+            Objection::Certificate(_) => Some(Self::OtherCertificate),
+            Objection::Signature(_) => Some(Self::SignatureRefused),
+            Objection::NotOurs | Objection::UnknownContract => Some(Self::Misaddressed),
+            Objection::UnknownAction | Objection::Expired => None,
+        }
+    }
+
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Unreadable => "unreadable",

@@ -17,7 +17,7 @@ use super::wire::{CannotSign, Unreadable, Wire, WireMessage};
 use super::{Desk, HttpAnswer, Posted};
 use crate::clock;
 use crate::directory::{AnswerStatus, Directory, DirectoryHandle, Party, Peer, Profile};
-use crate::engine::{Handle, Input, Reply};
+use crate::engine::{Handle, Input, Reply, Route};
 use crate::model::Timestamp;
 use crate::packet::signature::SignatureFault;
 use crate::packet::signature::verify::Verified;
@@ -209,7 +209,7 @@ impl Reception {
             tracing::info!(%from, %message, %objection, "a message was refused");
         }
         let fault = objection.to_string();
-        let aside = reason(objection).map(|reason| Refused { reason, fault });
+        let aside = Reason::of(objection).map(|reason| Refused { reason, fault });
         if signal {
             return Refusal { turned: Turned::SilentlyOff, aside };
         }
@@ -243,6 +243,7 @@ impl Reception {
                     Some(row) if row.digest == checked.digest => Reply::Duplicate(Some(row.answer)),
                     Some(_) => Reply::Conflict,
                     None => {
+                        self.has_room_for(&route)?;
                         let row = (checked.digest.as_str(), to_stored(&first));
                         if row.1.len() > LONGEST_ANSWER {
                             tracing::error!(message = %heading.message_id, "an answer is too long to be kept");
@@ -283,13 +284,25 @@ impl Reception {
         Ok(answer(Disposition::Signal, AnswerStatus::Ok))
     }
 
+    /// With little disk left nothing new is taken, as with events from the queue: its sender keeps it and comes again.
+    /// An answer to a message of ours is taken, since it ends what was begun.
+    fn has_room_for(&self, route: &Route) -> Result<(), Turned> {
+        let ends_something = match route {
+            Route::Opens { .. } => false,
+            Route::Answers { refers_to, .. } => {
+                refers_to.as_ref().is_some_and(|message_id| self.wire.sent(message_id).is_some())
+            }
+        };
+        if ends_something || self.wire.has_room() { Ok(()) } else { Err(Turned::NotStored) }
+    }
+
     /// Seals a message and gives it to the engine, whose word on whether it is new is final.
     async fn submit(
         &self,
         posted: &Posted,
         heading: &Heading,
         (digest, answer): (&str, String),
-        route: crate::engine::Route,
+        route: Route,
         event: Box<dyn FnOnce(PacketRef) -> Event + Send>,
         now: Timestamp,
     ) -> Result<Reply, Turned> {
@@ -370,18 +383,6 @@ fn keep_until(heading: &Heading, now: Timestamp) -> Timestamp {
 fn off(heading: &Heading, error: ErrorText, profile: Profile, reason: Reason) -> Refusal {
     let aside = Some(Refused { reason, fault: error.text.to_owned() });
     Refusal { turned: Turned::Off { heading: Box::new(heading.clone()), error, profile }, aside }
-}
-
-/// Why a message with this objection is put aside. What came too late, or asks for what we do not do, is no more
-/// than refused: its sender has it and was told.
-fn reason(objection: &Objection) -> Option<Reason> {
-    match objection {
-        Objection::UnknownSender | Objection::SenderNotInForce => Some(Reason::UnknownSender),
-        Objection::Certificate(_) => Some(Reason::OtherCertificate),
-        Objection::Signature(_) => Some(Reason::SignatureRefused),
-        Objection::NotOurs | Objection::UnknownContract => Some(Reason::Misaddressed),
-        Objection::UnknownAction | Objection::Expired => None,
-    }
 }
 
 /// Runs work here when it is small, beside the asynchronous threads when it is not.

@@ -242,6 +242,11 @@ impl Wire {
         places.filter_map(|place| Packet::from_file(&self.fetch(place)?).ok()).collect()
     }
 
+    /// Whether the disk has room for more than what is under way.
+    pub(super) fn has_room(&self) -> bool {
+        self.store.space().is_ok_and(|space| !space.low)
+    }
+
     /// Sealed octets of ours again.
     pub(super) fn fetch(&self, place: &PacketRef) -> Option<Vec<u8>> {
         self.vault.get(&place.0.parse().ok()?).ok()

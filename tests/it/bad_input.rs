@@ -12,7 +12,7 @@
 //! | MIME without its closing boundary | `packet::mime` (every broken frame has its reason); `network::reception` (put aside) |
 //! | gzip bomb | nothing that arrives is decompressed yet, so there is nothing to burst; a gzip is carried as it is |
 //! | signature by a stranger, over too little, wrapped | `signatures::tampered`, rules 1 to 15; `network::reception` (put aside) |
-//! | full disk | here; `network::reception` (what cannot be stored is answered 503) |
+//! | full disk | here; `network::reception` (what cannot be stored, or finds little room, is answered 503) |
 //! | broker that closes the channel | `intake` (a channel closed by the broker is laid again) |
 //! | unknown key, impossible pair, world-readable key | here; `config`; `control` (check) |
 
@@ -231,6 +231,39 @@ fn a_disk_that_is_nearly_full_takes_nothing_in_says_so_and_goes_on_when_there_is
     fs::write(&settings, roomy).unwrap();
     prison.start();
     prison.until("it is taken and arrives", |site| {
+        site.row("stay").is_some_and(|row| row["state"] == "integrated")
+    });
+    prison.stop();
+}
+
+#[test]
+fn a_nearly_full_disk_keeps_records_with_their_sender_and_still_takes_the_answers_it_waits_for() {
+    let mut sites = Sites::lay("info");
+    let settings = [&sites.prison, &sites.practice].map(|site| site.folder.join("throughcare.toml"));
+    let roomy = settings.clone().map(|file| fs::read_to_string(file).unwrap());
+    let fill = |n: usize| fs::write(&settings[n], roomy[n].replace("16 MiB", "1000000000 MiB")).unwrap();
+    fill(1);
+    sites.practice.start();
+    let prison = &mut sites.prison;
+    prison.start();
+    prison.record("stay", text(&bundle(NUMBER, "Example", "1980-01-01", "Well.", &[])));
+    prison.drop_in(&[("a.json", text(&release("stay", NUMBER)))]);
+    prison.until("the practice asks for patience", |site| {
+        site.row("stay").is_some_and(|row| row["attempts"].as_u64() > Some(0) && row["why"].is_string())
+    });
+    let shown = prison.ask(&["show", &transfer("stay").to_string()]).to_string();
+    assert!(shown.contains("\"busy\""), "503, wire §1.5 row 24: {shown}");
+    assert!(names(&sites.practice.folder.join("filed")).is_empty(), "nothing was taken");
+    // The practice has room again, and the prison has not: it may send what it had begun, and hear of it.
+    prison.stop();
+    sites.practice.stop();
+    fill(0);
+    fs::write(&settings[1], &roomy[1]).unwrap();
+    sites.practice.start();
+    prison.start();
+    let retried = prison.run(&["retry", &transfer("stay").to_string(), "--reason", "room again"]);
+    assert!(retried.status.success(), "{}", String::from_utf8_lossy(&retried.stderr));
+    prison.until("the answer is taken", |site| {
         site.row("stay").is_some_and(|row| row["state"] == "integrated")
     });
     prison.stop();

@@ -33,6 +33,10 @@ struct World {
 }
 
 async fn world(more: &str) -> World {
+    world_on(more, &Options::default()).await
+}
+
+async fn world_on(more: &str, options: &Options) -> World {
     let authority = root("one");
     let end = End::new(&leaf(&authority, "prison.example"), &[&authority]);
     let served = "[[party]]\nods = \"HMP01\"\nname = \"HMP Example\"\nkind = \"prison\"\nserved = true\n\
@@ -41,7 +45,7 @@ async fn world(more: &str) -> World {
     write(&end.path("directory.toml"), &(served.to_owned() + &entry(PRACTICE, 9, &named)), 0o644);
     let directory = DirectoryHandle::open(&end.path("directory.toml"), clock::now()).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(&folder.path().join("store"), &Options::default()).unwrap();
+    let store = Store::open(&folder.path().join("store"), options).unwrap();
     let keys = Keyring::load_or_create(&folder.path().join("key")).unwrap();
     let vault = Vault::open(&folder.path().join("vault"), keys).unwrap();
     let engine = Engine::open(store.clone(), Limits::default()).unwrap();
@@ -309,6 +313,19 @@ async fn what_cannot_be_stored_is_answered_503_and_never_2xx() {
     tokio::time::timeout(PATIENCE, stopped).await.expect("the engine is gone");
     assert_eq!(world.post(&extract("M3")).await, Answer::Empty(503), "wire §1.4");
     assert!(world.row("M3").is_none());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disk_that_is_nearly_full_takes_no_new_message_and_its_sender_keeps_it() {
+    // No disk has as much left, so every disk counts as nearly full.
+    let nearly_full = Options { low_space_bytes: u64::MAX, ..Options::default() };
+    let world = world_on("", &nearly_full).await;
+    assert_eq!(world.post(&extract("M1")).await, Answer::Empty(503), "come again later");
+    let sealed = world.sealed();
+    assert_eq!(world.post(&extract("M2").cut()).await, refusal("MimeProblem"), "the answer is as ever");
+    assert_eq!(world.sealed(), sealed, "but nothing is put aside either");
+    assert_eq!((world.transfers(), world.aside().len()), (0, 0));
+    assert!(world.row("M1").is_none(), "it may come again");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
