@@ -5,6 +5,7 @@ pub mod answer;
 mod aside;
 pub mod judge;
 mod reception;
+mod room;
 mod server;
 mod signals;
 mod tell;

@@ -25,6 +25,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use super::room::Room;
 use crate::directory::{DirectoryHandle, Fingerprint, Peer};
 use crate::model::{PartyKey, Timestamp};
 use crate::transport::{NotTheirs, Tls};
@@ -46,7 +47,7 @@ pub struct InboxLimits {
     pub body: Duration,
     /// Between two pieces of the body.
     pub body_pause: Duration,
-    /// All bodies being read or answered at once, in KiB: what bounds our memory.
+    /// All bodies being read or answered at once, in KiB: what bounds our memory. One certificate holds a quarter.
     pub bodies_kib: u32,
     /// How long requests under way may take to end once we stop.
     pub grace: Duration,
@@ -67,6 +68,9 @@ impl Default for InboxLimits {
         }
     }
 }
+
+/// How long a request waits for room: longer and its sender had better come again.
+const FOR_ROOM: Duration = Duration::from_secs(5);
 
 /// Where arrivals are decided. The server calls it with whole requests only.
 pub trait Desk: Send + Sync + 'static {
@@ -170,7 +174,7 @@ struct Shared<D> {
     directory: DirectoryHandle,
     paths: Vec<String>,
     limits: InboxLimits,
-    bodies: Semaphore,
+    bodies: Room,
     desk: D,
 }
 
@@ -185,7 +189,8 @@ impl<D: Desk> Inbox<D> {
         limits: InboxLimits,
     ) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
-        let bodies = Semaphore::new(limits.bodies_kib as usize);
+        let body_kib = u32::try_from(limits.body_bytes.div_ceil(1024)).unwrap_or(u32::MAX);
+        let bodies = Room::new(limits.bodies_kib, body_kib, FOR_ROOM);
         Ok(Self { listener, shared: Arc::new(Shared { tls, directory, paths, limits, bodies, desk }) })
     }
 
@@ -318,9 +323,9 @@ async fn take<D: Desk>(
         discard(&mut body, limits).await;
         return Err(HttpAnswer::empty(413));
     }
-    let kib = announced.unwrap_or(limits.body_bytes).div_ceil(1024).min(limits.bodies_kib.into()) as u32;
-    let room = timeout(Duration::from_secs(5), shared.bodies.acquire_many(kib)).await;
-    let Ok(Ok(_room)) = room else { return Err(HttpAnswer::busy(5)) };
+    let kib = announced.unwrap_or(limits.body_bytes).div_ceil(1024);
+    let room = shared.bodies.reserve(caller.certificate(), kib).await;
+    let Some(_room) = room else { return Err(HttpAnswer::busy(5)) };
     let body = match timeout(limits.body, read(&mut body, announced, limits)).await {
         Ok(read) => read?,
         Err(_) => return Err(HttpAnswer::empty(408)),
