@@ -9,7 +9,7 @@ use crate::packet::mime::{MimeLimits, Strictness};
 use crate::packet::{self, Packet, PacketLimits, Received};
 use crate::perform::prepare::{acknowledgement_header, signer_for};
 use crate::perform::{Acknowledge, Tools};
-use crate::records::{ReceivedAttachment, ReceivedRecord};
+use crate::records::{self, FilingFolder, ReceivedAttachment, ReceivedRecord};
 use crate::transfer::dispatch::Transmission;
 use crate::transfer::event::{Arrival, Filed};
 use crate::transfer::reason::FilingFault;
@@ -34,7 +34,7 @@ pub async fn file(
 }
 
 fn put_in_folder(
-    folder: &crate::records::FilingFolder,
+    folder: &FilingFolder,
     transfer: TransferId,
     arrival: &Arrival,
     packet: &Packet,
@@ -73,7 +73,12 @@ fn put_in_folder(
         Ok(_) => Ok(()),
         Err(error) => {
             tracing::error!(%transfer, error = &error as &dyn std::error::Error, "a record could not be filed");
-            Err(FilingFault::FolderUnwritable)
+            Err(match error {
+                records::FilingFault::NoRoom { .. } => FilingFault::NoRoom,
+                records::FilingFault::Io { .. } => FilingFault::FolderUnwritable,
+                records::FilingFault::Conflict { .. } => FilingFault::AnotherRecordThere,
+                records::FilingFault::TooMany { .. } => FilingFault::TooManyAttachments,
+            })
         }
     }
 }

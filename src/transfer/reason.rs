@@ -145,12 +145,18 @@ impl Delay {
     }
 }
 
-/// Why a received record could not be filed.
+/// Why a received record could not be filed, or its acknowledgement not be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FilingFault {
     /// The folder could not be written.
     FolderUnwritable,
+    /// The folder's disk is full.
+    NoRoom,
+    /// Something else is filed under this transfer; it is never overwritten.
+    AnotherRecordThere,
+    /// More attachments than a record can have.
+    TooManyAttachments,
     /// The sealed packet could not be read back.
     PacketUnreadable,
     /// The acknowledgement could not be made or kept.
@@ -160,11 +166,30 @@ pub enum FilingFault {
 }
 
 impl FilingFault {
+    /// What can mend it. What time can mend is left to it for a stated number of tries only (`retry::FILING_TRIES`).
+    pub fn remedy(self) -> Remedy {
+        match self {
+            Self::FolderUnwritable
+            | Self::NoRoom
+            | Self::PacketUnreadable
+            | Self::AcknowledgementUnmade
+            | Self::SenderUnknown => Remedy::Time,
+            Self::AnotherRecordThere | Self::TooManyAttachments => Remedy::Person,
+        }
+    }
+
     /// For an operator.
     pub fn words(self) -> &'static str {
         match self {
             Self::FolderUnwritable => {
-                "the folder of received records cannot be written; check free space and permissions"
+                "the folder of received records cannot be written; check its permissions"
+            }
+            Self::NoRoom => "the disk of the folder of received records is full; make room there",
+            Self::AnotherRecordThere => {
+                "another record is filed under this transfer's name; move it away if it is not this one"
+            }
+            Self::TooManyAttachments => {
+                "it has more attachments than a record can have; telephone the sender"
             }
             Self::PacketUnreadable => {
                 "the sealed packet could not be read back; check the disk and the vault key"
@@ -205,6 +230,8 @@ pub enum Hold {
     TransportRefused(Refused),
     /// The transport refused our acknowledgement for good.
     AcknowledgementRefused(Refused),
+    /// A received record cannot be filed, however often it is tried.
+    Filing(FilingFault),
 }
 
 impl Hold {
@@ -223,6 +250,7 @@ impl Hold {
             Self::Preparation(_) => "preparation",
             Self::TransportRefused(_) => "transport_refused",
             Self::AcknowledgementRefused(_) => "acknowledgement_refused",
+            Self::Filing(_) => "filing",
         }
     }
 
@@ -256,6 +284,7 @@ impl Hold {
             Self::TransportRefused(why) => {
                 return format!("the practice's system refused the message: {}", why.words());
             }
+            Self::Filing(fault) => return format!("a received record is not filed: {}", fault.words()),
             Self::AcknowledgementRefused(why) => {
                 return format!("the sender's system refused our acknowledgement: {}", why.words());
             }

@@ -12,8 +12,8 @@ use crate::transfer::effect::Effect;
 use crate::transfer::event::{Act, Answer, Arrival, Event, Filed, Verb};
 use crate::transfer::journal::What;
 use crate::transfer::outcome::OutcomeKind;
-use crate::transfer::reason::{Delay, Ending, FilingFault, Hold};
-use crate::transfer::retry::{self, GIVE_UP_AFTER};
+use crate::transfer::reason::{Delay, Ending, FilingFault, Hold, Remedy};
+use crate::transfer::retry::{self, FILING_TRIES, GIVE_UP_AFTER};
 use crate::transfer::verdict::Verdict;
 use crate::transfer::{Case, Illegal, Lane, Step};
 
@@ -47,13 +47,13 @@ pub enum ReceivedState {
         #[serde(flatten)]
         delivery: Delivery,
     },
-    /// Filed, but the acknowledgement waits for a person.
+    /// Waits for a person.
     Held {
         /// Why.
         #[serde(flatten)]
         hold: Hold,
-        /// The delivery that was under way.
-        delivery: Delivery,
+        /// The acknowledgement's delivery that was under way; none where the record is not filed yet.
+        delivery: Option<Delivery>,
     },
     /// Done.
     Ended {
@@ -76,10 +76,8 @@ impl Received {
     pub fn delivery(&self) -> Option<&Delivery> {
         match &self.state {
             ReceivedState::Filing { .. } => None,
-            ReceivedState::Acknowledging { delivery } | ReceivedState::Held { delivery, .. } => {
-                Some(delivery)
-            }
-            ReceivedState::Ended { delivery, .. } => delivery.as_ref(),
+            ReceivedState::Acknowledging { delivery } => Some(delivery),
+            ReceivedState::Held { delivery, .. } | ReceivedState::Ended { delivery, .. } => delivery.as_ref(),
         }
     }
 
@@ -157,8 +155,7 @@ fn on_due(step: &mut Step, now: Timestamp) -> Option<()> {
         ReceivedState::Acknowledging { delivery } => {
             if now.since(delivery.dispatch.first_attempt_at) >= GIVE_UP_AFTER {
                 let delivery = Some(delivery.clone());
-                received.state = ReceivedState::Ended { ending: Ending::NeverDelivered, delivery, at: now };
-                step.entries.push(What::Ended { ending: Ending::NeverDelivered });
+                step.end_received(Ending::NeverDelivered, delivery, now);
             } else {
                 let (effect, entries) = delivery.on_due(now);
                 step.effect = Some(effect);
@@ -196,8 +193,13 @@ fn on_not_filed(step: &mut Step, why: FilingFault, now: Timestamp) -> Option<()>
     *failures += 1;
     *fault = Some(why);
     *due = now.plus(retry::unprepared(*failures, id));
-    let until = *due;
-    step.entries.push(What::Waiting { until, why: Delay::Filing(why) });
+    let (until, tries) = (*due, *failures);
+    match why.remedy() {
+        Remedy::Time if tries < FILING_TRIES => {
+            step.entries.push(What::Waiting { until, why: Delay::Filing(why) });
+        }
+        Remedy::Time | Remedy::Person => step.hold_received(Hold::Filing(why), None, now),
+    }
     Some(())
 }
 
@@ -213,22 +215,12 @@ fn on_answered(step: &mut Step, answer: &Answer, now: Timestamp) -> Option<()> {
     }
     let (outcome, entries) = delivery.on_answer(answer, id, now);
     let delivery = delivery.clone();
-    match outcome {
-        delivery::Outcome::OnItsWay => {}
-        delivery::Outcome::Delivered(_) => {
-            received.state =
-                ReceivedState::Ended { ending: Ending::Filed, delivery: Some(delivery), at: now };
-        }
-        delivery::Outcome::Refused(why) => {
-            received.state = ReceivedState::Held { hold: Hold::AcknowledgementRefused(why), delivery };
-        }
-    }
     step.entries.extend(entries);
     match outcome {
         delivery::Outcome::OnItsWay => {}
-        delivery::Outcome::Delivered(_) => step.entries.push(What::Ended { ending: Ending::Filed }),
+        delivery::Outcome::Delivered(_) => step.end_received(Ending::Filed, Some(delivery), now),
         delivery::Outcome::Refused(why) => {
-            step.entries.push(What::Held { hold: Hold::AcknowledgementRefused(why) });
+            step.hold_received(Hold::AcknowledgementRefused(why), Some(delivery), now);
         }
     }
     Some(())
@@ -248,9 +240,7 @@ fn on_late_signal(step: &mut Step, verdict: &Verdict, now: Timestamp) {
             step.entries.push(entry);
         }
         Verdict::Refused(why) => {
-            let hold = Hold::AcknowledgementRefused(*why);
-            received.state = ReceivedState::Held { hold, delivery };
-            step.entries.push(What::Held { hold });
+            step.hold_received(Hold::AcknowledgementRefused(*why), Some(delivery), now);
         }
     }
 }
@@ -259,16 +249,23 @@ fn on_act(step: &mut Step, act: &Act, now: Timestamp) -> Option<()> {
     let received = step.received()?;
     match (&mut received.state, act.verb) {
         (ReceivedState::Filing { due, .. }, Verb::Retry) => *due = now,
+        (ReceivedState::Held { delivery: None, .. }, Verb::Retry) => {
+            received.state = ReceivedState::Filing { due: now, failures: 0, fault: None };
+        }
         (ReceivedState::Acknowledging { delivery }, Verb::Retry) => *delivery = delivery.queued_now(now)?,
-        (ReceivedState::Held { delivery, .. }, Verb::Retry) => {
+        (ReceivedState::Held { delivery: Some(delivery), .. }, Verb::Retry) => {
             received.state = ReceivedState::Acknowledging { delivery: delivery.queued_now(now)? };
         }
-        (ReceivedState::Held { delivery, .. } | ReceivedState::Acknowledging { delivery }, Verb::Cancel) => {
+        (
+            ReceivedState::Held { delivery: Some(delivery), .. } | ReceivedState::Acknowledging { delivery },
+            Verb::Cancel,
+        ) => {
             let delivery = Some(delivery.clone());
             received.state = ReceivedState::Ended { ending: Ending::Cancelled, delivery, at: now };
         }
         // A record that arrived is filed; nobody may make it vanish.
-        (ReceivedState::Filing { .. }, Verb::Cancel) | (ReceivedState::Ended { .. }, _) => return None,
+        (ReceivedState::Filing { .. } | ReceivedState::Held { delivery: None, .. }, Verb::Cancel)
+        | (ReceivedState::Ended { .. }, _) => return None,
     }
     step.entries.push(What::Act { act: act.clone() });
     Some(())
@@ -288,4 +285,22 @@ impl Step {
             ReceivedState::Filing { .. } | ReceivedState::Held { .. } | ReceivedState::Ended { .. } => None,
         }
     }
+
+    fn hold_received(&mut self, hold: Hold, delivery: Option<Delivery>, now: Timestamp) {
+        if let Some(received) = self.received() {
+            received.state = ReceivedState::Held { hold, delivery };
+        }
+        self.entries.push(What::Held { hold });
+        self.publish(OutcomeKind::Held, Some(hold.code()), &hold.words(), now);
+    }
+
+    fn end_received(&mut self, ending: Ending, delivery: Option<Delivery>, now: Timestamp) {
+        self.entries.push(What::Ended { ending: ending.clone() });
+        if let Some(received) = self.received() {
+            received.state = ReceivedState::Ended { ending, delivery, at: now };
+        }
+    }
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,6 +22,10 @@ pub const LISTEN_FOR: Duration = GIVE_UP_AFTER;
 /// An extract not delivered by then is reported to the operator and the custody system (S287).
 pub const UNDELIVERED_AFTER: Duration = DAY;
 
+/// Failed tries to file a received record after which a person is called. On the ladder below that is between six
+/// and eight hours: a disk is given the working day, and nobody waits for a record unawares overnight.
+pub const FILING_TRIES: u32 = 10;
+
 /// Quick retries double up to this, until their window closes (wire reference §5.2(4)).
 const QUICK_CEILING: Duration = Duration::from_secs(15 * 60);
 /// After the window, and between the copies sent while no acknowledgement comes (gp2gp reference §3.5).
