@@ -68,7 +68,9 @@ fn why(transfer: &Transfer) -> Option<String> {
             ReleaseState::Ended { ending, .. } => Some(ended(ending)),
         },
         Case::Received(received) => match &received.state {
-            ReceivedState::Filing { fault, .. } => fault.map(|f| f.words().to_owned()),
+            ReceivedState::Filing { fault, .. } | ReceivedState::Refusing { fault, .. } => {
+                fault.map(|f| f.words().to_owned())
+            }
             ReceivedState::Acknowledging { delivery } => delivery.delay().map(|d| d.words()),
             ReceivedState::Held { hold, .. } => Some(hold.words()),
             ReceivedState::Ended { ending, .. } => Some(ended(ending)),
@@ -205,6 +207,19 @@ fn of_received(received: &Received) -> Story {
                 Some(fault) => format!("The record could not be filed: {}.", fault.words()),
             },
             waits_for: "the folder of received records".to_owned(),
+            until: Some(*due),
+            then: format!("it is tried again ({failures} tries failed so far)"),
+            gives_up_at: None,
+        },
+        ReceivedState::Refusing { due, failures, fault } => Story {
+            now: match (fault, received.arrival.refusal) {
+                (Some(fault), _) => {
+                    format!("Its sender could not be told that it is refused: {}.", fault.words())
+                }
+                (None, Some(refusal)) => format!("It is refused: {}.", refusal.words()),
+                (None, None) => "It is refused.".to_owned(),
+            },
+            waits_for: "our acknowledgement to be made".to_owned(),
             until: Some(*due),
             then: format!("it is tried again ({failures} tries failed so far)"),
             gives_up_at: None,

@@ -235,6 +235,7 @@ fn hold_words(transfer: &Transfer) -> Option<String> {
         Case::Received(received) => match &received.state {
             ReceivedState::Held { hold, .. } => Some(hold.words()),
             ReceivedState::Filing { .. }
+            | ReceivedState::Refusing { .. }
             | ReceivedState::Acknowledging { .. }
             | ReceivedState::Ended { .. } => None,
         },

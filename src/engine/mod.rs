@@ -23,6 +23,7 @@ use crate::transfer::custody::CustodyEvent;
 use crate::transfer::effect::Order;
 use crate::transfer::event::{Act, Event};
 use crate::transfer::outcome::Outcome;
+use crate::transfer::refusal::Refusal;
 use crate::transfer::verdict::Verdict;
 use crate::transfer::{Illegal, Lane, Step, Transfer};
 
@@ -300,12 +301,15 @@ impl Engine {
         match route {
             Route::Opens { from, conversation } => {
                 let id = Transfer::id_for_arrival(from, *conversation);
-                if draft.transfer(id)?.is_some() {
-                    // A second extract in one conversation is a re-send; the first one stands (S60, TD27.2).
-                    return put_aside(draft, stranger, None, Reply::Stranger);
+                match draft.transfer(id)? {
+                    None => {
+                        self.open_transfer(draft, id, event, now);
+                        Ok(Reply::Taken)
+                    }
+                    // It takes the place of one that was refused (gp2gp reference §2.2, Q19).
+                    Some(first) if first.step(event, now).is_ok() => self.apply(draft, id, event, now),
+                    Some(_) => self.refuse_copy(draft, event, stranger, now),
                 }
-                self.open_transfer(draft, id, event, now);
-                Ok(Reply::Taken)
             }
             Route::Answers { conversation, refers_to, from } => {
                 let by_message = match refers_to {
@@ -327,6 +331,27 @@ impl Engine {
                 }
             }
         }
+    }
+
+    /// A second extract in one conversation: the first one stands, and this one is answered by itself (S60, TD27.2).
+    fn refuse_copy(
+        &mut self,
+        draft: &mut Draft<'_>,
+        event: &Event,
+        stranger: Quarantined,
+        now: Timestamp,
+    ) -> Result<Reply, EngineError> {
+        let Event::Arrived(arrival) = event else {
+            return put_aside(draft, stranger, None, Reply::Stranger);
+        };
+        let mut copy = arrival.clone();
+        copy.refusal.get_or_insert(Refusal::Duplicate);
+        let id = Transfer::id_for_copy(&copy);
+        if draft.transfer(id)?.is_some() {
+            return put_aside(draft, stranger, None, Reply::Stranger);
+        }
+        self.open_transfer(draft, id, &Event::Arrived(copy), now);
+        Ok(Reply::Taken)
     }
 
     fn take_result(

@@ -13,6 +13,7 @@ use crate::packet::hl7::{ExtractHead, ReadAcknowledgement};
 use crate::packet::signal::Signal;
 use crate::transfer::dispatch::PacketRef;
 use crate::transfer::event::{Acknowledgement, Arrival, Event, LateSignal};
+use crate::transfer::refusal::Refusal;
 use crate::transfer::verdict::{Accepted, Verdict};
 use crate::transport::classify::judge_errors;
 
@@ -139,28 +140,22 @@ fn tell_extract(
     bytes: u64,
     now: Timestamp,
 ) -> Result<Told, ErrorText> {
-    let head = ExtractHead::read(hl7(incoming)).map_err(|fault| {
-        tracing::warn!(message = %incoming.header.message_id, %fault, "an extract cannot be read");
-        content_error("the extract cannot be read")
-    })?;
-    // Parts of large messages are not taken yet, and a record with gaps must not look whole (LM42, hazard H7).
-    if incoming.attachments().iter().any(|(_, part)| part.is_none()) {
-        let text = "a record whose parts travel in other messages is not taken here yet";
-        return Err(ErrorText { code: "NotSupported", location: "//eb:Manifest", text });
-    }
-    // Destination and author must be those of the envelope (custody reference §4, hazard H1).
-    if head.destination_ods != ends.us.ods {
-        return Err(content_error("the extract is for another organisation than the envelope"));
-    }
-    if head.author_ods != ends.them.ods {
-        return Err(content_error("the extract is by another organisation than the envelope"));
-    }
+    // The envelope holds and its sender is known: what is wrong inside is told as GP2GP tells it (Q4).
+    let (nhs_number, refusal) = match ExtractHead::read(hl7(incoming)) {
+        Ok(head) => {
+            check_head(&head, incoming, ends)?;
+            (Some(head.nhs_number), None)
+        }
+        Err(fault) => {
+            tracing::warn!(message = %incoming.header.message_id, %fault, "an extract cannot be read");
+            (None, Some(Refusal::Unreadable))
+        }
+    };
     let (from, conversation) = (ends.them.ods.clone(), incoming.header.conversation);
     let route = Route::Opens { from: from.clone(), conversation };
     let (to, message_id) = (ends.us.ods.clone(), incoming.header.message_id.clone());
     let attachments = u32::try_from(incoming.manifest.len().saturating_sub(1)).unwrap_or(u32::MAX);
     let signed = ends.verified.is_some();
-    let nhs_number = head.nhs_number;
     let event = move |packet| {
         Event::Arrived(Box::new(Arrival {
             from,
@@ -173,9 +168,26 @@ fn tell_extract(
             signed,
             packet,
             received_at: now,
+            refusal,
         }))
     };
     Ok(Told::Business { route, event: Box::new(event) })
+}
+
+fn check_head(head: &ExtractHead, incoming: &Incoming<'_>, ends: &Ends<'_>) -> Result<(), ErrorText> {
+    // Parts of large messages are not taken yet, and a record with gaps must not look whole (LM42, hazard H7).
+    if incoming.attachments().iter().any(|(_, part)| part.is_none()) {
+        let text = "a record whose parts travel in other messages is not taken here yet";
+        return Err(ErrorText { code: "NotSupported", location: "//eb:Manifest", text });
+    }
+    // Destination and author must be those of the envelope (custody reference §4, hazard H1).
+    if head.destination_ods != ends.us.ods {
+        return Err(content_error("the extract is for another organisation than the envelope"));
+    }
+    if head.author_ods != ends.them.ods {
+        return Err(content_error("the extract is by another organisation than the envelope"));
+    }
+    Ok(())
 }
 
 fn hl7<'a>(incoming: &'a Incoming<'_>) -> &'a [u8] {

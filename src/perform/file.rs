@@ -13,6 +13,7 @@ use crate::records::{self, FilingFolder, ReceivedAttachment, ReceivedRecord};
 use crate::transfer::dispatch::Transmission;
 use crate::transfer::event::{Arrival, Filed};
 use crate::transfer::reason::FilingFault;
+use crate::transfer::refusal::Refusal;
 use crate::transfer::retry::Contract;
 
 /// Files what arrived; filing it twice changes nothing.
@@ -28,7 +29,7 @@ pub async fn file(
     tokio::task::spawn_blocking(job).await.map_err(|_| FilingFault::FolderUnwritable)??;
     let acknowledgement = match tools.acknowledge {
         Acknowledge::Never => None,
-        Acknowledge::WhenFiled => Some(acknowledge(tools, arrival, message_id, at).await?),
+        Acknowledge::WhenFiled => Some(acknowledge(tools, arrival, Answer::Accept, message_id, at).await?),
     };
     Ok(Filed { acknowledgement })
 }
@@ -83,15 +84,28 @@ fn put_in_folder(
     }
 }
 
-/// The acknowledgement of a filed record (AA, S66–67), sealed when it returns.
+/// Makes the acknowledgement that refuses what arrived. Not a matter of policy: the clinical system never had the
+/// record, so nobody else could answer.
+pub async fn refuse(
+    tools: &Tools,
+    arrival: &Arrival,
+    refusal: Refusal,
+    message_id: MessageId,
+) -> Result<(Transmission, Contract), FilingFault> {
+    let verdict = Answer::Refuse { code: refusal.code().to_owned(), text: refusal.words().to_owned() };
+    acknowledge(tools, arrival, verdict, message_id, clock::now()).await
+}
+
+/// The acknowledgement of a record (AA, S66–67, or AE), sealed when it returns.
 async fn acknowledge(
     tools: &Tools,
     arrival: &Arrival,
+    verdict: Answer,
     message_id: MessageId,
     now: Timestamp,
 ) -> Result<(Transmission, Contract), FilingFault> {
     let directory = tools.directory.current();
-    let (packet, expires_at, contract) = compose(tools, &directory, arrival, &message_id, now)?;
+    let (packet, expires_at, contract) = compose(tools, &directory, arrival, verdict, &message_id, now)?;
     let bytes = packet.body.len() as u64;
     let packet = tools.keep(&packet).await.map_err(|_| FilingFault::AcknowledgementUnmade)?;
     Ok((Transmission { packet, message_id, stamped_at: now, expires_at, bytes }, contract))
@@ -101,6 +115,7 @@ fn compose(
     tools: &Tools,
     directory: &Directory,
     arrival: &Arrival,
+    verdict: Answer,
     message_id: &MessageId,
     now: Timestamp,
 ) -> Result<(Packet, Timestamp, Contract), FilingFault> {
@@ -115,7 +130,7 @@ fn compose(
         to_asid: peer.address.asid.clone(),
         from_asid: our_address.asid.clone(),
         refers_to: arrival.message_id.clone(),
-        verdict: Answer::Accept,
+        verdict,
     }
     .write();
     let signer = signer_for(tools, peer).map_err(|_| FilingFault::AcknowledgementUnmade)?;

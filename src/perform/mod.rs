@@ -98,6 +98,12 @@ async fn carry_out(tools: &Tools, order: Order) -> Event {
             Ok(filed) => Event::Filed(Box::new(filed)),
             Err(fault) => Event::NotFiled(fault),
         },
+        Effect::Refuse { arrival, refusal, message_id } => {
+            match file::refuse(tools, &arrival, refusal, message_id).await {
+                Ok(made) => Event::Refused(Box::new(made)),
+                Err(fault) => Event::NotFiled(fault),
+            }
+        }
     }
 }
 

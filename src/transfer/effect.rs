@@ -5,6 +5,7 @@ use crate::model::{ConversationId, MessageId, OdsCode, Timestamp, TransferId};
 use crate::transfer::custody::CustodyEvent;
 use crate::transfer::dispatch::{Dispatch, PacketRef};
 use crate::transfer::event::Arrival;
+use crate::transfer::refusal::Refusal;
 
 /// One thing to do outside.
 #[derive(Debug, Clone)]
@@ -40,6 +41,15 @@ pub enum Effect {
     File {
         /// What arrived.
         arrival: Box<Arrival>,
+        /// The MessageId the acknowledgement will have.
+        message_id: MessageId,
+    },
+    /// Make the acknowledgement that refuses a record. Brings `Refused` or `NotFiled`.
+    Refuse {
+        /// What arrived.
+        arrival: Box<Arrival>,
+        /// Why it is refused.
+        refusal: Refusal,
         /// The MessageId the acknowledgement will have.
         message_id: MessageId,
     },

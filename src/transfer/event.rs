@@ -7,6 +7,7 @@ use crate::transfer::custody::CustodyEvent;
 use crate::transfer::dispatch::{PacketRef, Transmission};
 use crate::transfer::outcome::Completeness;
 use crate::transfer::reason::{FilingFault, PrepareFault};
+use crate::transfer::refusal::Refusal;
 use crate::transfer::retry::Contract;
 use crate::transfer::verdict::Verdict;
 
@@ -35,7 +36,9 @@ pub enum Event {
     Arrived(Box<Arrival>),
     /// The extract was filed, and its acknowledgement lies ready if policy wants one.
     Filed(Box<Filed>),
-    /// The extract could not be filed.
+    /// The acknowledgement that refuses the extract lies ready, with what the directory says of its delivery.
+    Refused(Box<(Transmission, Contract)>),
+    /// The extract could not be filed, or its refusal not be made.
     NotFiled(FilingFault),
     /// An operator acted.
     Act(Act),
@@ -114,8 +117,8 @@ pub struct Arrival {
     pub conversation: ConversationId,
     /// Its MessageId: what our acknowledgement refers to.
     pub message_id: MessageId,
-    /// Whose record it is.
-    pub nhs_number: NhsNumber,
+    /// Whose record it is; none where it could not be read.
+    pub nhs_number: Option<NhsNumber>,
     /// Size of the packet in bytes.
     pub bytes: u64,
     /// How many documents came with it.
@@ -126,6 +129,9 @@ pub struct Arrival {
     pub packet: PacketRef,
     /// When it came.
     pub received_at: Timestamp,
+    /// Why it is not to be filed; none where it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<Refusal>,
 }
 
 /// A received record lies where the clinical system takes it from.

@@ -6,6 +6,7 @@ use crate::model::Timestamp;
 use crate::transfer::event::{Act, Verb};
 use crate::transfer::outcome::Completeness;
 use crate::transfer::reason::{Delay, Ending, Hold, PrepareFault};
+use crate::transfer::refusal::Refusal;
 use crate::transfer::verdict::Verdict;
 
 /// One line of the timeline.
@@ -110,6 +111,11 @@ pub enum What {
     },
     /// A received record was put where the clinical system takes it from.
     Filed,
+    /// A received record will not be filed, and its sender is told.
+    Refused {
+        /// Why.
+        refusal: Refusal,
+    },
     /// Waits for a person.
     Held {
         /// Why.
@@ -177,6 +183,9 @@ impl What {
                 if *signed { "signature verified" } else { "unsigned as agreed" }
             ),
             Self::Filed => "filed for the clinical system".to_owned(),
+            Self::Refused { refusal } => {
+                format!("not filed, and its sender is told code {}: {}", refusal.code(), refusal.words())
+            }
             Self::Held { hold } => format!("waits for a person: {}", hold.words()),
             Self::Undelivered => "not delivered within a day; reported".to_owned(),
             Self::Overdue => "no answer within eight days; reported".to_owned(),

@@ -15,6 +15,7 @@ pub mod journal;
 pub mod outcome;
 pub mod reason;
 mod received;
+pub mod refusal;
 mod release;
 pub mod response_code;
 pub mod retry;
@@ -25,7 +26,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::{ConversationId, MessageId, OdsCode, Timestamp, TransferId};
 use crate::transfer::custody::{CustodyEvent, CustodyKind};
 use crate::transfer::effect::Effect;
-use crate::transfer::event::Event;
+use crate::transfer::event::{Arrival, Event};
 use crate::transfer::journal::What;
 use crate::transfer::outcome::{Outcome, OutcomeId, OutcomeKind};
 pub use crate::transfer::received::{Received, ReceivedState};
@@ -116,6 +117,12 @@ impl Transfer {
         TransferId::derived(&["received", from.as_str(), &conversation.to_string()])
     }
 
+    /// The identity of the transfer that a further extract of the same conversation opens, only to be refused.
+    pub fn id_for_copy(copy: &Arrival) -> TransferId {
+        let (from, conversation) = (copy.from.as_str(), copy.conversation.to_string());
+        TransferId::derived(&["received", from, &conversation, copy.message_id.as_str()])
+    }
+
     /// Opens a transfer with its first event.
     pub fn open(id: TransferId, event: &Event, now: Timestamp) -> Result<Step, Illegal> {
         let illegal = |name| Illegal { event: name, state: "not open" };
@@ -140,11 +147,7 @@ impl Transfer {
             Event::Arrived(arrival) => {
                 let case = Case::Received(Box::new(Received::new((**arrival).clone(), now)));
                 let mut step = Step::new(Self::fresh(id, arrival.conversation, case, now));
-                step.entries.push(What::Arrived {
-                    bytes: arrival.bytes,
-                    attachments: arrival.attachments,
-                    signed: arrival.signed,
-                });
+                received::note_arrival(&mut step, arrival, now);
                 Ok(step)
             }
             other => Err(illegal(other.name())),
@@ -193,6 +196,7 @@ impl Transfer {
         "awaiting-acknowledgement",
         "filing",
         "acknowledging",
+        "refusing",
         "held",
         "integrated",
         "suppressed",
@@ -200,6 +204,7 @@ impl Transfer {
         "unanswered",
         "cancelled",
         "filed",
+        "refused",
         "noted",
     ];
 
@@ -221,7 +226,7 @@ impl Transfer {
     pub fn has_ended(&self) -> bool {
         matches!(
             self.label(),
-            "integrated" | "suppressed" | "not-integrated" | "unanswered" | "cancelled" | "filed"
+            "integrated" | "suppressed" | "not-integrated" | "unanswered" | "cancelled" | "filed" | "refused"
         )
     }
 
@@ -261,6 +266,7 @@ impl Event {
             Self::Acknowledged(_) => "an acknowledgement",
             Self::Arrived(_) => "an extract",
             Self::Filed(_) => "a filing",
+            Self::Refused(_) => "a refusal",
             Self::NotFiled(_) => "a failed filing",
             Self::Act(_) => "an operator's act",
         }
@@ -298,7 +304,8 @@ impl Step {
         };
         let response_code = match &next.case {
             Case::Release(release) => release.response_code().map(str::to_owned),
-            Case::Received(_) | Case::Noted(_) => None,
+            Case::Received(received) => received.arrival.refusal.map(|refusal| refusal.code().to_owned()),
+            Case::Noted(_) => None,
         };
         self.outcomes.push(Outcome {
             outcome_id: OutcomeId::derived(&["outcome", &next.id.to_string(), &number]),

@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::transfer::refusal::Refusal;
 use crate::transfer::verdict::{Refused, TryAgain};
 
 /// Why a packet could not be prepared.
@@ -323,6 +324,11 @@ pub enum Ending {
     Sensitive,
     /// A received record was filed and, where policy says so, acknowledged.
     Filed,
+    /// A received record was not filed, and its sender was told so.
+    Refused {
+        /// Why.
+        refusal: Refusal,
+    },
 }
 
 impl Ending {
@@ -342,6 +348,9 @@ impl Ending {
             Self::Cancelled => "it was cancelled",
             Self::Sensitive => "the record is sensitive and must not leave",
             Self::Filed => "the record was received and filed",
+            Self::Refused { refusal } => {
+                return format!("its sender was told code {}: {}", refusal.code(), refusal.words());
+            }
         };
         words.to_owned()
     }

@@ -7,13 +7,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{MessageId, Timestamp};
 use crate::transfer::delivery::{self, Delivery};
-use crate::transfer::dispatch::PacketRef;
+use crate::transfer::dispatch::{PacketRef, Transmission};
 use crate::transfer::effect::Effect;
 use crate::transfer::event::{Act, Answer, Arrival, Event, Filed, Verb};
 use crate::transfer::journal::What;
 use crate::transfer::outcome::OutcomeKind;
 use crate::transfer::reason::{Delay, Ending, FilingFault, Hold, Remedy};
-use crate::transfer::retry::{self, FILING_TRIES, GIVE_UP_AFTER};
+use crate::transfer::refusal::Refusal;
+use crate::transfer::retry::{self, Contract, FILING_TRIES, GIVE_UP_AFTER};
 use crate::transfer::verdict::Verdict;
 use crate::transfer::{Case, Illegal, Lane, Step};
 
@@ -41,7 +42,16 @@ pub enum ReceivedState {
         /// Why the last one failed.
         fault: Option<FilingFault>,
     },
-    /// Filed; our acknowledgement is on its way.
+    /// Not to be filed: the acknowledgement that tells its sender so is to be made.
+    Refusing {
+        /// When the next try is due.
+        due: Timestamp,
+        /// Tries that failed.
+        failures: u32,
+        /// Why the last one failed.
+        fault: Option<FilingFault>,
+    },
+    /// Filed or refused; our acknowledgement is on its way.
     Acknowledging {
         /// Where it stands.
         #[serde(flatten)]
@@ -52,7 +62,7 @@ pub enum ReceivedState {
         /// Why.
         #[serde(flatten)]
         hold: Hold,
-        /// The acknowledgement's delivery that was under way; none where the record is not filed yet.
+        /// The acknowledgement's delivery that was under way; none where there is no acknowledgement yet.
         delivery: Option<Delivery>,
     },
     /// Done.
@@ -69,13 +79,19 @@ pub enum ReceivedState {
 
 impl Received {
     pub(super) fn new(arrival: Arrival, now: Timestamp) -> Self {
-        Self { arrival, state: ReceivedState::Filing { due: now, failures: 0, fault: None }, receipt: None }
+        let state = ReceivedState::begin(arrival.refusal, now);
+        Self { arrival, state, receipt: None }
+    }
+
+    /// How it ends once our acknowledgement is delivered.
+    fn ending(&self) -> Ending {
+        self.arrival.refusal.map_or(Ending::Filed, |refusal| Ending::Refused { refusal })
     }
 
     /// The acknowledgement's delivery, if there is one.
     pub fn delivery(&self) -> Option<&Delivery> {
         match &self.state {
-            ReceivedState::Filing { .. } => None,
+            ReceivedState::Filing { .. } | ReceivedState::Refusing { .. } => None,
             ReceivedState::Acknowledging { delivery } => Some(delivery),
             ReceivedState::Held { delivery, .. } | ReceivedState::Ended { delivery, .. } => delivery.as_ref(),
         }
@@ -83,7 +99,7 @@ impl Received {
 
     pub(super) fn deadline(&self) -> Option<Timestamp> {
         match &self.state {
-            ReceivedState::Filing { due, .. } => Some(*due),
+            ReceivedState::Filing { due, .. } | ReceivedState::Refusing { due, .. } => Some(*due),
             ReceivedState::Acknowledging { delivery } => Some(delivery.deadline()),
             ReceivedState::Held { .. } | ReceivedState::Ended { .. } => None,
         }
@@ -92,17 +108,27 @@ impl Received {
     pub(super) fn lane(&self) -> Lane {
         match &self.state {
             ReceivedState::Acknowledging { delivery } => Lane::Party(delivery.dispatch.to.clone()),
-            ReceivedState::Filing { .. } | ReceivedState::Held { .. } | ReceivedState::Ended { .. } => {
-                Lane::House
-            }
+            ReceivedState::Filing { .. }
+            | ReceivedState::Refusing { .. }
+            | ReceivedState::Held { .. }
+            | ReceivedState::Ended { .. } => Lane::House,
         }
     }
 }
 
 impl ReceivedState {
+    /// To be filed, or to be refused.
+    fn begin(refusal: Option<Refusal>, now: Timestamp) -> Self {
+        match refusal {
+            None => Self::Filing { due: now, failures: 0, fault: None },
+            Some(_) => Self::Refusing { due: now, failures: 0, fault: None },
+        }
+    }
+
     pub(super) fn label(&self) -> &'static str {
         match self {
             Self::Filing { .. } => "filing",
+            Self::Refusing { .. } => "refusing",
             Self::Acknowledging { .. } => "acknowledging",
             Self::Held { .. } => "held",
             Self::Ended { ending, .. } => ending.label(),
@@ -116,6 +142,8 @@ pub(super) fn step(step: &mut Step, event: &Event, now: Timestamp) -> Result<(),
     match event {
         Event::Due => on_due(step, now).ok_or(illegal),
         Event::Filed(filed) => on_filed(step, filed, now).ok_or(illegal),
+        Event::Refused(made) => on_refused(step, made, now).ok_or(illegal),
+        Event::Arrived(arrival) => on_arrived(step, arrival, now).ok_or(illegal),
         Event::NotFiled(fault) => on_not_filed(step, *fault, now).ok_or(illegal),
         Event::Restamped(fresh) => {
             let entry = step.acknowledging().ok_or(illegal)?.on_restamped(fresh.clone(), now);
@@ -138,19 +166,45 @@ pub(super) fn step(step: &mut Step, event: &Event, now: Timestamp) -> Result<(),
             Ok(())
         }
         Event::Act(act) => on_act(step, act, now).ok_or(illegal),
-        Event::Custody(_)
-        | Event::Prepared(_)
-        | Event::Unprepared(_)
-        | Event::Acknowledged(_)
-        | Event::Arrived(_) => Err(illegal),
+        Event::Custody(_) | Event::Prepared(_) | Event::Unprepared(_) | Event::Acknowledged(_) => {
+            Err(illegal)
+        }
     }
 }
 
+/// What an arriving extract adds to the timeline, and what the custody system is told of one that is not filed. A
+/// copy tells it nothing new.
+pub(super) fn note_arrival(step: &mut Step, arrival: &Arrival, now: Timestamp) {
+    let Arrival { bytes, attachments, signed, .. } = *arrival;
+    step.entries.push(What::Arrived { bytes, attachments, signed });
+    match arrival.refusal {
+        None => {}
+        Some(refusal @ Refusal::Duplicate) => step.entries.push(What::Refused { refusal }),
+        Some(refusal @ (Refusal::Unreadable | Refusal::FilingFailed)) => step.refuse(refusal, now),
+    }
+}
+
+/// A further extract of the conversation. It takes the place of one that was refused (Q19); else the first stands, and
+/// the engine lets this one be refused by itself (Q20).
+fn on_arrived(step: &mut Step, arrival: &Arrival, now: Timestamp) -> Option<()> {
+    let received = step.received()?;
+    received.arrival.refusal.filter(|refusal| refusal.may_come_again())?;
+    received.arrival = arrival.clone();
+    received.state = ReceivedState::begin(arrival.refusal, now);
+    note_arrival(step, arrival, now);
+    Some(())
+}
+
 fn on_due(step: &mut Step, now: Timestamp) -> Option<()> {
-    let message_id = MessageId::derived(&["acknowledgement", &step.next.id.to_string()]);
+    let id = step.next.id.to_string();
     let received = step.received()?;
     let arrival = Box::new(received.arrival.clone());
+    let message_id = MessageId::derived(&["acknowledgement", &id, arrival.message_id.as_str()]);
     match &mut received.state {
+        ReceivedState::Refusing { .. } => {
+            let refusal = arrival.refusal?;
+            step.effect = Some(Effect::Refuse { arrival, refusal, message_id });
+        }
         ReceivedState::Filing { .. } => step.effect = Some(Effect::File { arrival, message_id }),
         ReceivedState::Acknowledging { delivery } => {
             if now.since(delivery.dispatch.first_attempt_at) >= GIVE_UP_AFTER {
@@ -187,9 +241,24 @@ fn on_filed(step: &mut Step, filed: &Filed, now: Timestamp) -> Option<()> {
     Some(())
 }
 
+fn on_refused(step: &mut Step, made: &(Transmission, Contract), now: Timestamp) -> Option<()> {
+    let received = step.received()?;
+    if !matches!(received.state, ReceivedState::Refusing { .. }) {
+        return None;
+    }
+    let (transmission, contract) = made.clone();
+    let dispatch = transmission.dispatch(received.arrival.from.clone(), contract, now);
+    received.state = ReceivedState::Acknowledging { delivery: Delivery::begin(dispatch, now) };
+    Some(())
+}
+
 fn on_not_filed(step: &mut Step, why: FilingFault, now: Timestamp) -> Option<()> {
     let id = step.next.id;
-    let ReceivedState::Filing { due, failures, fault } = &mut step.received()?.state else { return None };
+    let (ReceivedState::Filing { due, failures, fault } | ReceivedState::Refusing { due, failures, fault }) =
+        &mut step.received()?.state
+    else {
+        return None;
+    };
     *failures += 1;
     *fault = Some(why);
     *due = now.plus(retry::unprepared(*failures, id));
@@ -209,6 +278,7 @@ fn on_answered(step: &mut Step, answer: &Answer, now: Timestamp) -> Option<()> {
     if answer.receipt.is_some() {
         received.receipt.clone_from(&answer.receipt);
     }
+    let ending = received.ending();
     let ReceivedState::Acknowledging { delivery } = &mut received.state else { return None };
     if !delivery.expects(answer) {
         return None;
@@ -218,7 +288,7 @@ fn on_answered(step: &mut Step, answer: &Answer, now: Timestamp) -> Option<()> {
     step.entries.extend(entries);
     match outcome {
         delivery::Outcome::OnItsWay => {}
-        delivery::Outcome::Delivered(_) => step.end_received(Ending::Filed, Some(delivery), now),
+        delivery::Outcome::Delivered(_) => step.end_received(ending, Some(delivery), now),
         delivery::Outcome::Refused(why) => {
             step.hold_received(Hold::AcknowledgementRefused(why), Some(delivery), now);
         }
@@ -248,10 +318,11 @@ fn on_late_signal(step: &mut Step, verdict: &Verdict, now: Timestamp) {
 fn on_act(step: &mut Step, act: &Act, now: Timestamp) -> Option<()> {
     let received = step.received()?;
     match (&mut received.state, act.verb) {
-        (ReceivedState::Filing { due, .. }, Verb::Retry) => *due = now,
+        (ReceivedState::Filing { due, .. } | ReceivedState::Refusing { due, .. }, Verb::Retry) => *due = now,
         (ReceivedState::Held { delivery: None, .. }, Verb::Retry) => {
-            received.state = ReceivedState::Filing { due: now, failures: 0, fault: None };
+            received.state = ReceivedState::begin(received.arrival.refusal, now);
         }
+        (ReceivedState::Held { delivery: None, .. }, Verb::Cancel) => return give_up(step, act, now),
         (ReceivedState::Acknowledging { delivery }, Verb::Retry) => *delivery = delivery.queued_now(now)?,
         (ReceivedState::Held { delivery: Some(delivery), .. }, Verb::Retry) => {
             received.state = ReceivedState::Acknowledging { delivery: delivery.queued_now(now)? };
@@ -263,11 +334,26 @@ fn on_act(step: &mut Step, act: &Act, now: Timestamp) -> Option<()> {
             let delivery = Some(delivery.clone());
             received.state = ReceivedState::Ended { ending: Ending::Cancelled, delivery, at: now };
         }
-        // A record that arrived is filed; nobody may make it vanish.
-        (ReceivedState::Filing { .. } | ReceivedState::Held { delivery: None, .. }, Verb::Cancel)
+        // A record that arrived is filed or refused; nobody may make it vanish.
+        (ReceivedState::Filing { .. } | ReceivedState::Refusing { .. }, Verb::Cancel)
         | (ReceivedState::Ended { .. }, _) => return None,
     }
     step.entries.push(What::Act { act: act.clone() });
+    Some(())
+}
+
+/// A record that cannot be filed is given up: its sender is told so, unless that is what cannot be done.
+fn give_up(step: &mut Step, act: &Act, now: Timestamp) -> Option<()> {
+    step.entries.push(What::Act { act: act.clone() });
+    let received = step.received()?;
+    if received.arrival.refusal.is_some() {
+        step.end_received(Ending::Cancelled, None, now);
+        return Some(());
+    }
+    let refusal = Refusal::FilingFailed;
+    received.arrival.refusal = Some(refusal);
+    received.state = ReceivedState::begin(Some(refusal), now);
+    step.refuse(refusal, now);
     Some(())
 }
 
@@ -282,8 +368,16 @@ impl Step {
     fn acknowledging(&mut self) -> Option<&mut Delivery> {
         match &mut self.received()?.state {
             ReceivedState::Acknowledging { delivery } => Some(delivery),
-            ReceivedState::Filing { .. } | ReceivedState::Held { .. } | ReceivedState::Ended { .. } => None,
+            ReceivedState::Filing { .. }
+            | ReceivedState::Refusing { .. }
+            | ReceivedState::Held { .. }
+            | ReceivedState::Ended { .. } => None,
         }
+    }
+
+    fn refuse(&mut self, refusal: Refusal, now: Timestamp) {
+        self.entries.push(What::Refused { refusal });
+        self.publish(OutcomeKind::NotFiled, Some(refusal.word()), refusal.words(), now);
     }
 
     fn hold_received(&mut self, hold: Hold, delivery: Option<Delivery>, now: Timestamp) {

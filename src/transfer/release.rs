@@ -234,6 +234,7 @@ impl Ending {
             }
             Self::Cancelled | Self::Sensitive => "cancelled",
             Self::Filed => "filed",
+            Self::Refused { .. } => "refused",
         }
     }
 }
@@ -325,7 +326,7 @@ pub(super) fn step(step: &mut Step, event: &Event, now: Timestamp) -> Result<(),
         }
         Event::Acknowledged(acknowledgement) => on_acknowledged(step, acknowledgement, now).ok_or(illegal),
         Event::Act(act) => on_act(step, act, now).ok_or(illegal),
-        Event::Arrived(_) | Event::Filed(_) | Event::NotFiled(_) => Err(illegal),
+        Event::Arrived(_) | Event::Filed(_) | Event::Refused(_) | Event::NotFiled(_) => Err(illegal),
     }
 }
 
@@ -646,7 +647,8 @@ fn may_resend(ending: &Ending, delivery: &Delivery, now: Timestamp) -> bool {
         | Ending::NeverPrepared
         | Ending::NeverConfirmed
         | Ending::Sensitive
-        | Ending::Filed => false,
+        | Ending::Filed
+        | Ending::Refused { .. } => false,
     };
     refused && now < give_up_at(delivery)
 }
@@ -712,6 +714,7 @@ impl Step {
             Ending::NeverConfirmed | Ending::Cancelled => OutcomeKind::Cancelled,
             Ending::Sensitive => OutcomeKind::Refused,
             Ending::Filed => OutcomeKind::Filed,
+            Ending::Refused { .. } => OutcomeKind::NotFiled,
         };
         let words = ending.words();
         let reason = ending.label();

@@ -18,6 +18,7 @@ mod powercut;
 mod privacy;
 mod rabbit;
 mod receipts;
+mod refusals;
 mod service;
 mod signatures;
 mod simulation;

@@ -2,7 +2,7 @@
 
 mod directory;
 mod http;
-mod message;
+pub mod message;
 mod reception;
 mod records;
 mod tls;

@@ -18,12 +18,13 @@ fn arrival(id: &str) -> Arrival {
         to: OdsCode::parse("HMP01").unwrap(),
         conversation: ConversationId::derived(&["conversation"]),
         message_id: MessageId::parse(id).unwrap(),
-        nhs_number: NhsNumber::parse("9990000018").unwrap(),
+        nhs_number: NhsNumber::parse("9990000018").ok(),
         bytes: 10_000,
         attachments: 0,
         signed: true,
         packet: PacketRef("sealed".to_owned()),
         received_at: start(),
+        refusal: None,
     }
 }
 
@@ -106,8 +107,6 @@ fn a_retry_takes_the_filing_up_again_with_all_its_tries() {
     let mut story = Story::of(arrival("M1"));
     story.due();
     story.tell(&Event::NotFiled(FilingFault::AnotherRecordThere));
-    let cancelled = story.transfer.step(&story.act(Verb::Cancel), story.now);
-    assert!(cancelled.is_err(), "nobody may make a record vanish");
     story.now = story.now.plus(Duration::from_secs(60));
     story.tell(&story.act(Verb::Retry));
     assert_eq!(story.transfer.deadline(), Some(story.now), "at once");
@@ -120,4 +119,90 @@ fn a_retry_takes_the_filing_up_again_with_all_its_tries() {
     story.tell(&Event::Filed(Box::new(Filed { acknowledgement: None })));
     assert_eq!(story.transfer.label(), "filed");
     assert_eq!(story.outcomes.last().unwrap().kind, OutcomeKind::Filed);
+}
+
+fn ready() -> (Transmission, Contract) {
+    let contract = Contract {
+        retries: 2,
+        retry_interval_ms: 60_000,
+        persist_duration_ms: 86_400_000,
+        repeat: retry::Repeat::Never,
+    };
+    let transmission = Transmission {
+        packet: PacketRef("acknowledgement".to_owned()),
+        message_id: MessageId::parse("ACK").unwrap(),
+        stamped_at: start(),
+        expires_at: start().plus(contract.persist_duration()),
+        bytes: 3000,
+    };
+    (transmission, contract)
+}
+
+impl Story {
+    fn answered(&mut self, verdict: Verdict) {
+        assert!(matches!(self.due(), Some(Effect::Send { .. })));
+        let message_id = MessageId::parse("ACK").unwrap();
+        let answer = Answer { message_id, verdict, retry_after: None, took_ms: 5, receipt: None };
+        self.tell(&Event::Answered(Box::new(answer)));
+    }
+}
+
+#[test]
+fn an_unreadable_record_ends_once_its_sender_was_told_21() {
+    let mut story =
+        Story::of(Arrival { nhs_number: None, refusal: Some(Refusal::Unreadable), ..arrival("M1") });
+    let told = story.outcomes.last().unwrap();
+    assert_eq!((told.kind, told.response_code.as_deref()), (OutcomeKind::NotFiled, Some("21")), "Q4");
+    let Some(Effect::Refuse { refusal, .. }) = story.due() else { panic!("it is refused") };
+    assert_eq!(refusal.code(), "21");
+    story.tell(&Event::Refused(Box::new(ready())));
+    assert_eq!(story.transfer.label(), "acknowledging");
+    story.answered(Verdict::TryAgain(crate::transfer::verdict::TryAgain::Busy));
+    assert_eq!(story.transfer.label(), "acknowledging", "sent until it is taken, as every message");
+    story.answered(Verdict::Accepted(crate::transfer::verdict::Accepted::End));
+    assert_eq!(story.transfer.label(), "refused");
+}
+
+#[test]
+fn a_refusal_that_cannot_be_made_calls_a_person_too() {
+    let mut story = Story::of(Arrival { refusal: Some(Refusal::Duplicate), ..arrival("M1") });
+    assert!(story.outcomes.is_empty(), "a copy tells the clinical system nothing new");
+    for _ in 0..FILING_TRIES {
+        assert!(matches!(story.due(), Some(Effect::Refuse { .. })));
+        story.tell(&Event::NotFiled(FilingFault::SenderUnknown));
+    }
+    assert_eq!(story.transfer.label(), "held");
+    let retried = story.transfer.step(&story.act(Verb::Retry), story.now).unwrap();
+    assert_eq!(retried.next.label(), "refusing", "a retry does not file what is refused");
+    story.tell(&story.act(Verb::Cancel));
+    assert_eq!(story.transfer.label(), "cancelled", "there may be nobody left to tell");
+}
+
+#[test]
+fn a_record_that_is_given_up_is_answered_11_and_never_vanishes() {
+    let mut story = Story::of(arrival("M1"));
+    let cancelled = story.transfer.step(&story.act(Verb::Cancel), story.now);
+    assert!(cancelled.is_err(), "nobody may make a record vanish");
+    story.due();
+    story.tell(&Event::NotFiled(FilingFault::AnotherRecordThere));
+    story.tell(&story.act(Verb::Cancel));
+    let Some(Effect::Refuse { refusal, .. }) = story.due() else { panic!("its sender is told") };
+    assert_eq!(refusal.code(), "11", "Q13");
+    assert_eq!(story.outcomes.last().unwrap().kind, OutcomeKind::NotFiled);
+}
+
+#[test]
+fn a_record_sent_again_takes_the_place_of_one_that_was_refused_and_of_no_other() {
+    let again = Event::Arrived(Box::new(arrival("M2")));
+    let mut refused = Story::of(Arrival { refusal: Some(Refusal::Unreadable), ..arrival("M1") });
+    let Some(Effect::Refuse { message_id: first, .. }) = refused.due() else { panic!("it is refused") };
+    refused.tell(&again);
+    assert_eq!(refused.transfer.label(), "filing", "Q19");
+    let Some(Effect::File { arrival: filed, message_id: second }) = refused.due() else { panic!("filed") };
+    assert_eq!(filed.message_id.as_str(), "M2");
+    assert_ne!(first, second, "another answer has another identity");
+    refused.tell(&Event::Filed(Box::new(Filed { acknowledgement: None })));
+    assert!(refused.transfer.step(&again, refused.now).is_err(), "the one that is filed stands (Q20)");
+    let waiting = Story::of(arrival("M1"));
+    assert!(waiting.transfer.step(&again, waiting.now).is_err(), "and so does one that is about to be (Q20)");
 }

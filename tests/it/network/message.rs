@@ -109,6 +109,18 @@ impl Message {
         self
     }
 
+    /// As a further message of the conversation that `id` opened.
+    pub fn after(mut self, id: &str) -> Self {
+        self.header.conversation = ConversationId::derived(&["conversation", id]);
+        self
+    }
+
+    /// With a record that is cut short.
+    pub fn unreadable(mut self) -> Self {
+        self.content = Content::Hl7("<RCMR_IN030000UK06 xmlns=\"urn:hl7-org:v3\"><id".to_owned());
+        self
+    }
+
     /// Other content under the same identity.
     pub fn with_letter(mut self, words: &str) -> Self {
         self.letter = words.to_owned();

@@ -14,6 +14,7 @@ use throughcare::packet::envelope::AckRequest;
 use throughcare::perform::SignerHandle;
 use throughcare::store::{Keyring, Options, Store, Table, Vault};
 use throughcare::telemetry::Metrics;
+use throughcare::transfer::{Case, Transfer};
 use throughcare::transport::Observation;
 use tokio::sync::mpsc;
 
@@ -326,6 +327,33 @@ async fn a_disk_that_is_nearly_full_takes_no_new_message_and_its_sender_keeps_it
     assert_eq!(world.sealed(), sealed, "but nothing is put aside either");
     assert_eq!((world.transfers(), world.aside().len()), (0, 0));
     assert!(world.row("M1").is_none(), "it may come again");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_extract_we_understand_and_cannot_take_is_taken_from_the_transport_and_refused_by_a_code() {
+    let world = world("").await;
+    let refusals = || {
+        let rows = world.store.scan(Table::Transfer, &[]).map(|row| row.unwrap().1);
+        let mut refusals: Vec<_> = rows
+            .map(|row| match ledger::decode::<Transfer>(&row).unwrap().case {
+                Case::Received(received) => received.arrival.refusal.map(|refusal| refusal.code()),
+                Case::Release(_) | Case::Noted(_) => panic!("all were received"),
+            })
+            .collect();
+        refusals.sort_unstable();
+        refusals
+    };
+    let taken = |answer: &Answer| matches!(answer, Answer::Acknowledged(200, _));
+    assert!(taken(&world.post(&extract("M1").unreadable()).await), "its envelope is sound");
+    assert_eq!(refusals(), [Some("21")], "gp2gp §2.2, Q4");
+    assert!(taken(&world.post(&extract("M2").after("M1")).await));
+    assert_eq!(refusals(), [None], "sent again, it takes the place of the one refused (Q19)");
+    assert!(taken(&world.post(&extract("M3").after("M1")).await));
+    assert_eq!(refusals(), [None, Some("12")], "a second one does not (Q20)");
+    assert!(taken(&world.post(&extract("M3").after("M1")).await), "a known MessageId: never 12 for it (C8)");
+    assert!(taken(&world.post(&extract("M4").after("M1").unreadable()).await));
+    assert_eq!(refusals(), [None, Some("12"), Some("21")], "unreadable comes before second (§2.3)");
+    assert!(world.aside().is_empty(), "each has its own answer and nothing waits for a person");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -300,7 +300,7 @@ impl World {
                 self.done(id, 5, Event::Restamped(transmission));
             }
             Effect::Send { dispatch } => self.send(id, dispatch.message_id),
-            Effect::File { .. } => unreachable!("the prison receives nothing here"),
+            Effect::File { .. } | Effect::Refuse { .. } => unreachable!("the prison receives nothing here"),
         }
     }
 

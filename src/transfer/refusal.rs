@@ -1,0 +1,54 @@
+//! Why a record that arrived is not filed, and the response code its sender is told (gp2gp reference §5).
+//!
+//! Codes that others send to us are in `response_code`.
+
+use serde::{Deserialize, Serialize};
+
+/// Why a record that arrived is not filed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Refusal {
+    /// Envelope and signature hold, but the record inside cannot be read (21, Q4).
+    Unreadable,
+    /// Another extract of the conversation is filed, or about to be (12, Q20): nothing follows from this one.
+    Duplicate,
+    /// It could not be filed, and an operator gave it up (11, Q13).
+    FilingFailed,
+}
+
+impl Refusal {
+    /// The response code.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Unreadable => "21",
+            Self::Duplicate => "12",
+            Self::FilingFailed => "11",
+        }
+    }
+
+    /// The reason in one word, for machines.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Unreadable => "unreadable",
+            Self::Duplicate => "duplicate",
+            Self::FilingFailed => "filing_failed",
+        }
+    }
+
+    /// In words that suit the sender's screen as well as ours.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Unreadable => "the record could not be read",
+            Self::Duplicate => "the record of this transfer was received before",
+            Self::FilingFailed => "the record could not be filed",
+        }
+    }
+
+    /// Whether the sender may send the record again and have it taken (Q19); not once another one stands (Q20).
+    pub fn may_come_again(self) -> bool {
+        match self {
+            Self::Unreadable | Self::FilingFailed => true,
+            Self::Duplicate => false,
+        }
+    }
+}
