@@ -10,7 +10,7 @@ use crate::transfer::event::{Act, Event, Verb};
 use crate::transfer::journal::Entry;
 use crate::transfer::reason::Ending;
 use crate::transfer::response_code::ResponseCode;
-use crate::transfer::retry::GIVE_UP_AFTER;
+use crate::transfer::retry::{FILING_TRIES, GIVE_UP_AFTER};
 use crate::transfer::{Case, Received, ReceivedState, Release, ReleaseState, Transfer};
 
 /// The kind of transfer, in the word of selections.
@@ -208,7 +208,9 @@ fn of_received(received: &Received) -> Story {
             },
             waits_for: "the folder of received records".to_owned(),
             until: Some(*due),
-            then: format!("it is tried again ({failures} tries failed so far)"),
+            then: format!(
+                "it is tried again ({failures} tries failed so far; after {FILING_TRIES} a person is called)"
+            ),
             gives_up_at: None,
         },
         ReceivedState::Refusing { due, failures, fault } => Story {

@@ -217,13 +217,12 @@ impl Wire {
     ) -> Result<Verified, SignatureFault> {
         match signal {
             Signal::Acknowledgment(ack) => {
-                // §6.3: also parties, contract and conversation are those of what we sent.
-                let fitting = self
-                    .transmissions(&ack.refers_to)
-                    .into_iter()
-                    .filter(|sent| sent.header().is_some_and(|h| ack.fits(&h)));
                 let mut verdict = Err(SignatureFault::ReceiptReferences);
-                for sent in fitting {
+                for sent in self.transmissions(&ack.refers_to) {
+                    // §6.3: also parties, contract and conversation are those of what we sent.
+                    if !sent.header().is_some_and(|header| ack.fits(&header)) {
+                        continue;
+                    }
                     verdict = receipt::verify_receipt(envelope, &sent.references()?, terms);
                     if verdict.is_ok() {
                         break;
@@ -235,11 +234,12 @@ impl Wire {
         }
     }
 
-    /// Every transmission of a message of ours, the present one first: a receipt may be for any of them.
-    fn transmissions(&self, message_id: &MessageId) -> Vec<Packet> {
-        let Some(SentMessage { dispatch, .. }) = self.sent(message_id) else { return Vec::new() };
-        let places = std::iter::once(&dispatch.packet).chain(&dispatch.earlier);
-        places.filter_map(|place| Packet::from_file(&self.fetch(place)?).ok()).collect()
+    /// Every transmission of a message of ours, the present one first: a receipt may be for any of them. Each is
+    /// opened only when the one before it did not fit.
+    fn transmissions(&self, message_id: &MessageId) -> impl Iterator<Item = Packet> + use<'_> {
+        let dispatch = self.sent(message_id).map(|sent| sent.dispatch);
+        let places = dispatch.into_iter().flat_map(|d| std::iter::once(d.packet).chain(d.earlier));
+        places.filter_map(|place| Packet::from_file(&self.fetch(&place)?).ok())
     }
 
     /// Whether the disk has room for more than what is under way.

@@ -2,14 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use throughcare::clock;
 use throughcare::directory::DirectoryHandle;
+use throughcare::model::OdsCode;
 use throughcare::packet::hl7::ReadAcknowledgement;
 use throughcare::packet::mime::{MimeLimits, Strictness};
 use throughcare::packet::{Packet, Received, open};
 use throughcare::store::{Keyring, Vault};
+use throughcare::transfer::Transfer;
 use throughcare::transport::{Letter, Observation, Route, Tls, TlsFiles, Transport, TransportLimits};
 
 use crate::network::message::{Message, extract};
@@ -63,15 +66,58 @@ fn sealed(site: &Site) -> Vec<String> {
     aside.map(|row| row["json"]["body"].as_str().unwrap().to_owned()).collect()
 }
 
+/// What the practice signs with, and until when its messages live.
+fn practice_signs(sites: &Sites) -> impl Fn(Message) -> Message + use<> {
+    let read = |name: &str| fs::read_to_string(sites.practice.folder.join(name)).unwrap();
+    let identity = Identity { key: read("signing.key"), certificate: read("signing.pem") };
+    let until = clock::now().plus(Duration::from_secs(3600)).to_ebxml();
+    move |message| message.until(&until).signed(&identity)
+}
+
+/// Where a record of the practice is filed.
+fn place(prison: &Site, message: &Message) -> PathBuf {
+    let from = OdsCode::parse("B85002").unwrap();
+    let id = Transfer::id_for_arrival(&from, message.header.conversation);
+    prison.folder.join("filed").join(id.to_string())
+}
+
+#[test]
+fn a_record_that_cannot_be_filed_is_held_explained_and_taken_up_again() {
+    let mut sites = Sites::start("info");
+    let signed = practice_signs(&sites);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (first, second) = (signed(extract("M1")), signed(extract("M2")));
+    runtime.block_on(post(&sites.practice, &first));
+    let prison = &mut sites.prison;
+    prison.until("the first is filed", |site| place(site, &first).join("filed.json").exists());
+    // Somebody moved folders about: another record lies where the second one goes.
+    fs::rename(place(prison, &first), place(prison, &second)).unwrap();
+    runtime.block_on(post(&sites.practice, &second));
+    prison.until("it is held", |site| {
+        !site.ask(&["list", "state=held"])["transfers"].as_array().unwrap().is_empty()
+    });
+    let status = prison.ask(&["status"]);
+    let need = status["needs_you"].to_string();
+    assert!(need.contains("another record is filed under this transfer's name"), "{status:#}");
+    let id = prison.ask(&["list", "state=held"])["transfers"][0]["id"].as_str().unwrap().to_owned();
+    let explained = prison.ask(&["explain", &id]);
+    assert_eq!(explained["waits_for"], "a person", "{explained:#}");
+    assert!(explained["you_can"].to_string().contains("throughcare retry"), "{explained:#}");
+    fs::remove_dir_all(place(prison, &second)).unwrap();
+    let retried = prison.run(&["retry", &id, "--reason", "moved it away"]);
+    assert!(retried.status.success(), "{}", String::from_utf8_lossy(&retried.stderr));
+    prison.until("it is filed", |site| site.ask(&["list", &id])["transfers"][0]["state"] == "filed");
+    assert!(place(prison, &second).join("extract.xml").exists(), "whole");
+    prison.stop();
+}
+
 #[test]
 fn the_sender_of_a_record_that_cannot_be_taken_hears_why() {
     let mut sites = Sites::start("info");
-    let signing = |name: &str| fs::read_to_string(sites.practice.folder.join(name)).unwrap();
-    let identity = Identity { key: signing("signing.key"), certificate: signing("signing.pem") };
-    let until = clock::now().plus(Duration::from_secs(3600)).to_ebxml();
+    let signed = practice_signs(&sites);
     let runtime = tokio::runtime::Runtime::new().unwrap();
     for message in [extract("M1"), extract("M2").after("M1"), extract("M3").unreadable()] {
-        runtime.block_on(post(&sites.practice, &message.until(&until).signed(&identity)));
+        runtime.block_on(post(&sites.practice, &signed(message)));
     }
     sites.prison.until("all are answered", |site| {
         let list = site.ask(&["list", "state=any"]);
