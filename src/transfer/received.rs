@@ -15,7 +15,7 @@ use crate::transfer::outcome::OutcomeKind;
 use crate::transfer::reason::{Delay, Ending, FilingFault, Hold};
 use crate::transfer::retry::{self, GIVE_UP_AFTER};
 use crate::transfer::verdict::Verdict;
-use crate::transfer::{Case, Illegal, Lane, Step};
+use crate::transfer::{Case, Illegal, Step, Waits};
 
 /// A received record and where it stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,20 +83,14 @@ impl Received {
         }
     }
 
-    pub(super) fn deadline(&self) -> Option<Timestamp> {
+    pub(super) fn waits(&self) -> Waits {
         match &self.state {
-            ReceivedState::Filing { due, .. } => Some(*due),
-            ReceivedState::Acknowledging { delivery } => Some(delivery.deadline()),
-            ReceivedState::Held { .. } | ReceivedState::Ended { .. } => None,
-        }
-    }
-
-    pub(super) fn lane(&self) -> Lane {
-        match &self.state {
-            ReceivedState::Acknowledging { delivery } => Lane::Party(delivery.dispatch.to.clone()),
-            ReceivedState::Filing { .. } | ReceivedState::Held { .. } | ReceivedState::Ended { .. } => {
-                Lane::House
-            }
+            ReceivedState::Filing { due, .. } => Waits::house(Some(*due)),
+            ReceivedState::Acknowledging { delivery } => Waits {
+                house: Some(delivery.dispatch.first_attempt_at.plus(GIVE_UP_AFTER)),
+                party: Some((delivery.dispatch.to.clone(), delivery.deadline())),
+            },
+            ReceivedState::Held { .. } | ReceivedState::Ended { .. } => Waits::default(),
         }
     }
 }
