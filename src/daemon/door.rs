@@ -258,18 +258,20 @@ pub struct Outcomes {
 }
 
 impl Outbox for Outcomes {
+    /// Only what is durable: a row can be read before its commit is on the disk.
     async fn next(&self, after: u64, most: usize) -> Vec<Pending> {
-        let rows = self.store.scan_from(Table::Outbox, &ledger::outbox_key(after + 1)).take(most);
-        rows.map_while(|row| {
-            let (key, value) = row
-                .inspect_err(|error| {
-                    tracing::error!(error = error as &dyn std::error::Error, "the outbox cannot be read")
-                })
-                .ok()?;
-            let number = u64::from_be_bytes(key.try_into().ok()?);
-            Some(Pending { number, outcome: ledger::decode(&value).ok()? })
-        })
-        .collect()
+        let head = *self.engine.outbox().borrow();
+        let rows = self.store.scan_from(Table::Outbox, &ledger::outbox_key(after + 1));
+        rows.map_while(|row| row.inspect_err(|error| unreadable(error)).ok())
+            .filter_map(|(key, value)| Some((u64::from_be_bytes(key.try_into().ok()?), value)))
+            .take_while(|(number, _)| *number <= head)
+            .filter_map(|(number, value)| {
+                // One that cannot be read stays where it is, and holds up no other.
+                let outcome = ledger::decode(&value).inspect_err(|error| unreadable(error)).ok()?;
+                Some(Pending { number, outcome })
+            })
+            .take(most)
+            .collect()
     }
 
     async fn published(&self, numbers: Vec<u64>) -> Result<(), FrontClosed> {
@@ -279,4 +281,8 @@ impl Outbox for Outcomes {
     fn changed(&self) -> watch::Receiver<u64> {
         self.engine.outbox()
     }
+}
+
+fn unreadable(error: &(dyn std::error::Error + 'static)) {
+    tracing::error!(error, "an outcome in the outbox cannot be read; it stays there");
 }

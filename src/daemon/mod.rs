@@ -9,6 +9,7 @@ mod parts;
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use tokio::net::TcpListener;
@@ -33,7 +34,7 @@ use crate::telemetry::{self, Phase};
 const SIGNALS: usize = 1024;
 
 /// How long the engine may take over its last commit once nobody speaks to it any more.
-const LAST_COMMIT: std::time::Duration = std::time::Duration::from_secs(10);
+const LAST_COMMIT: Duration = Duration::from_secs(10);
 
 /// Runs until `stop` completes, or until the store fails.
 pub async fn run(config: Config, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
@@ -62,7 +63,8 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> anyhow::Resu
     let mut tasks = JoinSet::new();
     let doer = tokio::spawn(perform::run(opened.tools(&config), handle.clone(), orders));
     start_probe(&config, &opened, &mut tasks).await?;
-    start_inbox(&config, &opened, &handle, &stopped, &mut tasks).await?;
+    let mut doors = JoinSet::new();
+    start_inbox(&config, &opened, &handle, &stopped, (&mut doors, &mut tasks)).await?;
     let (rules, _rules) = watch::channel(Arc::new(rules(&config, &opened)));
     let (link, links) = watch::channel(Link::Down { since: started_at, error: None });
     let listener = server::bind(&config.control.socket, config.control.group.as_deref())?;
@@ -71,7 +73,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> anyhow::Resu
     tasks.spawn(server::serve(listener, move |request, peer, replies| {
         Arc::clone(&console).answer(request, peer, replies)
     }));
-    let mut intake = start_intake(&config, &opened, &handle, link, rules.subscribe(), &stopped)?;
+    start_intake(&config, &opened, &handle, link, rules.subscribe(), (&stopped, &mut doors))?;
     tasks.spawn(housekeeping::watch(housekeeping::Watch {
         config: config.clone(),
         opened: opened.clone(),
@@ -82,15 +84,19 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> anyhow::Resu
     opened.probe.enter(Phase::Ready);
     housekeeping::say_ready();
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "ready");
-    let failure = tokio::select! {
-        () = stop => None,
-        end = &mut ended => Some(engine_failure(end)),
+    let within = config.service.stop_within.duration();
+    let (failure, within) = tokio::select! {
+        () = stop => (None, within),
+        // Nothing can be finished without the engine.
+        end = &mut ended => (Some(engine_failure(end)), Duration::ZERO),
         // It ends by itself only when it could not keep what came: the next start tries again.
-        _ = intake.join_next() => Some(anyhow!("intake stopped by itself; see the errors above")),
+        _ = doors.join_next() => {
+            (Some(anyhow!("intake stopped by itself; see the errors above")), within)
+        }
     };
     opened.probe.enter(Phase::Stopping);
     housekeeping::say_stopping();
-    stop_all(&config, stopping, intake, tasks, handle, doer).await;
+    stop_all(within, stopping, doors, tasks, handle, doer).await;
     let Some(error) = failure else {
         if tokio::time::timeout(LAST_COMMIT, ended).await.is_err() {
             tracing::warn!(
@@ -114,29 +120,30 @@ fn engine_failure(
     }
 }
 
-/// In reverse: nothing new comes in, what is under way ends within the stated time, then the engine.
+/// In reverse: nothing new comes in or is started, what is under way ends within the stated time, then the engine.
 async fn stop_all(
-    config: &Config,
+    within: Duration,
     stopping: watch::Sender<bool>,
-    mut intake: JoinSet<()>,
+    mut doors: JoinSet<()>,
     mut tasks: JoinSet<()>,
     handle: Handle,
     doer: tokio::task::JoinHandle<()>,
 ) {
     stopping.send_replace(true);
+    handle.close();
     let ended = async {
-        while intake.join_next().await.is_some() {}
+        while doors.join_next().await.is_some() {}
         while handle.overview().under_way > 0 {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    if tokio::time::timeout(config.service.stop_within.duration(), ended).await.is_err() {
+    if tokio::time::timeout(within, ended).await.is_err() {
         tracing::warn!(
             "work was still under way at the end of the stated time; it is taken up at the next start"
         );
     }
     tasks.shutdown().await;
-    intake.shutdown().await;
+    doors.shutdown().await;
     drop(handle);
     doer.abort();
     // The engine ends when nobody can speak to it any more, and the doer could.
@@ -158,7 +165,7 @@ async fn start_inbox(
     opened: &Opened,
     handle: &Handle,
     stopped: &watch::Receiver<bool>,
-    tasks: &mut JoinSet<()>,
+    (doors, tasks): (&mut JoinSet<()>, &mut JoinSet<()>),
 ) -> anyhow::Result<()> {
     let Some(address) = config.inbox.listen else { return Ok(()) };
     let tls = opened.tls()?;
@@ -190,7 +197,7 @@ async fn start_inbox(
     let inbox = Inbox::bind(address, paths, tls, opened.directory.clone(), desk, limits);
     let inbox = inbox.await.with_context(|| format!("cannot listen on {address}"))?;
     let mut stopped = stopped.clone();
-    tasks.spawn(inbox.serve(async move {
+    doors.spawn(inbox.serve(async move {
         // An error means that the daemon is gone, which is a stop as well.
         let _gone = stopped.wait_for(|stop| *stop).await;
     }));
@@ -203,25 +210,24 @@ fn start_intake(
     handle: &Handle,
     link: watch::Sender<Link>,
     rules: watch::Receiver<Arc<Rules>>,
-    stopped: &watch::Receiver<bool>,
-) -> anyhow::Result<JoinSet<()>> {
+    (stopped, doors): (&watch::Receiver<bool>, &mut JoinSet<()>),
+) -> anyhow::Result<()> {
     let door = door(opened, handle, stopped);
     let outcomes = Outcomes { store: opened.store.clone(), engine: handle.clone() };
     let out = watch::Sender::new(Link::Down { since: clock::now(), error: None });
-    let mut intake = JoinSet::new();
     match parts::broker(config)? {
         Some(settings) => {
-            intake.spawn(amqp::consume(settings.clone(), door, rules, link, stopped.clone()));
-            intake.spawn(amqp::publish(settings, outcomes, out, stopped.clone()));
+            doors.spawn(amqp::consume(settings.clone(), door, rules, link, stopped.clone()));
+            doors.spawn(amqp::publish(settings, outcomes, out, stopped.clone()));
         }
         None => {
             let mut settings = spool::Settings::new(config.spool.dir.clone());
             settings.encoding = encoding(config.amqp.outcomes_as);
-            intake.spawn(spool::consume(settings.clone(), door, rules, link, stopped.clone()));
-            intake.spawn(spool::publish(settings, outcomes, out, stopped.clone()));
+            doors.spawn(spool::consume(settings.clone(), door, rules, link, stopped.clone()));
+            doors.spawn(spool::publish(settings, outcomes, out, stopped.clone()));
         }
     }
-    Ok(intake)
+    Ok(())
 }
 
 fn encoding(form: OutcomeForm) -> Encoding {

@@ -81,12 +81,12 @@ impl Opened {
 
     /// The engine, where the store left off.
     pub fn engine(&self, config: &Config) -> anyhow::Result<Engine> {
-        let total = config.limits.in_flight as usize;
+        let parties = config.limits.in_flight as usize;
         let limits = Limits {
-            total,
+            parties,
             per_party: config.limits.in_flight_per_party as usize,
-            // Half for our own work, so that a flood of new events leaves room for what is ready to go.
-            house: total.div_ceil(2),
+            // Half as many for our own work, so that a flood of new events leaves the machine to what is ready to go.
+            house: parties.div_ceil(2),
         };
         Ok(Engine::open(self.store.clone(), limits)?)
     }

@@ -1,27 +1,29 @@
 //! Who is due, lane by lane, and how much may be under way at once. Held in memory; rebuilt from the due index.
 //!
-//! A party that hangs or rests holds up its own lane only.
+//! A party that hangs or rests holds up its own lane only: what a transfer does of itself while it waits for one, a
+//! report or an end, waits in the house's lane.
 
 use std::collections::{BTreeSet, HashMap};
 
 use crate::model::{Timestamp, TransferId};
-use crate::transfer::Lane;
 use crate::transfer::breaker::Breaker;
+use crate::transfer::{Lane, Waits};
 
 /// How much may be under way at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Over all lanes. 512 keeps both cores busy at a few milliseconds a transfer and bounds memory.
-    pub total: usize,
-    /// For one party: as many as the transport opens connections, times the few that queue behind them.
+    /// To all parties together. Of these a party may have no more than are still free, so that with n parties that hang
+    /// one in n + 1 of the places is left for the others.
+    pub parties: usize,
+    /// To one party: as many as the transport opens connections, times the few that queue behind them.
     pub per_party: usize,
-    /// For our own work (records, filing): what two cores can chew on.
+    /// Our own work (records, filing): what two cores can chew on.
     pub house: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { total: 512, per_party: 128, house: 256 }
+        Self { parties: 512, per_party: 128, house: 256 }
     }
 }
 
@@ -30,6 +32,16 @@ struct LaneState {
     due: BTreeSet<(Timestamp, TransferId)>,
     under_way: usize,
     breaker: Breaker,
+    /// Where the lane stands in the queue of lanes.
+    queued: Option<Timestamp>,
+}
+
+impl LaneState {
+    /// When its first transfer may start, as far as time alone decides it.
+    fn ready_at(&self) -> Option<Timestamp> {
+        let (due, _) = self.due.first()?;
+        Some(self.breaker.resting_until().map_or(*due, |until| until.max(*due)))
+    }
 }
 
 /// What is due when, and what is under way.
@@ -37,8 +49,11 @@ struct LaneState {
 pub struct Agenda {
     limits: Limits,
     lanes: HashMap<Lane, LaneState>,
-    places: HashMap<TransferId, (Lane, Timestamp)>,
+    /// The lanes that have something due, in the order of their first.
+    queue: BTreeSet<(Timestamp, Lane)>,
+    places: HashMap<TransferId, Waits>,
     under_way: HashMap<TransferId, (Lane, Timestamp)>,
+    closing: bool,
 }
 
 /// One lane as an operator sees it.
@@ -57,68 +72,72 @@ pub struct LaneView {
 impl Agenda {
     /// Nothing due.
     pub fn new(limits: Limits) -> Self {
-        Self { limits, lanes: HashMap::new(), places: HashMap::new(), under_way: HashMap::new() }
-    }
-
-    /// Notes when a transfer is due and in which lane; none takes it off. One that is under way is not due.
-    pub fn place(&mut self, id: TransferId, place: Option<(Lane, Timestamp)>) {
-        let place = place.filter(|_| !self.under_way.contains_key(&id));
-        if let Some((lane, due)) = self.places.remove(&id)
-            && let Some(state) = self.lanes.get_mut(&lane)
-        {
-            state.due.remove(&(due, id));
-        }
-        if let Some((lane, due)) = place {
-            self.lanes.entry(lane.clone()).or_default().due.insert((due, id));
-            self.places.insert(id, (lane, due));
+        Self {
+            limits,
+            lanes: HashMap::new(),
+            queue: BTreeSet::new(),
+            places: HashMap::new(),
+            under_way: HashMap::new(),
+            closing: false,
         }
     }
 
-    /// The next transfer that is due and may start, most overdue first within a lane.
+    /// Starts nothing more; what is under way may end.
+    pub fn close(&mut self) {
+        self.closing = true;
+    }
+
+    /// Notes when a transfer is due and in which lanes. One that is under way is not due.
+    pub fn place(&mut self, id: TransferId, waits: Waits) {
+        if let Some(before) = self.places.remove(&id) {
+            for (lane, due) in before.lanes() {
+                self.change(lane, |state| state.due.remove(&(due, id)));
+            }
+        }
+        if !self.under_way.contains_key(&id) && waits != Waits::default() {
+            for (lane, due) in waits.lanes() {
+                self.change(lane, |state| state.due.insert((due, id)));
+            }
+            self.places.insert(id, waits);
+        }
+    }
+
+    /// The next transfer that is due and may start, most overdue first.
     pub fn next_due(&self, now: Timestamp) -> Option<TransferId> {
-        if self.under_way.len() >= self.limits.total {
-            return None;
-        }
-        self.lanes
-            .iter()
-            .filter(|(lane, state)| self.has_room(lane, state))
-            .filter_map(|(_, state)| state.due.first().map(|(due, id)| (ready_at(state, *due), *id)))
-            .filter(|(ready, _)| *ready <= now)
-            .min()
-            .map(|(_, id)| id)
+        let (ready, state) = self.first_with_room()?;
+        state.due.first().filter(|_| ready <= now).map(|(_, id)| *id)
     }
 
     /// When something will be ready to start, as far as time alone decides it.
     pub fn next_wake(&self) -> Option<Timestamp> {
-        if self.under_way.len() >= self.limits.total {
-            return None;
-        }
-        self.lanes
-            .iter()
-            .filter(|(lane, state)| self.has_room(lane, state))
-            .filter_map(|(_, state)| state.due.first().map(|(due, _)| ready_at(state, *due)))
-            .min()
+        self.first_with_room().map(|(ready, _)| ready)
     }
 
-    /// The transfer's work begins in its present lane.
+    /// Lanes without room have work under way, so few are passed over.
+    fn first_with_room(&self) -> Option<(Timestamp, &LaneState)> {
+        if self.closing {
+            return None;
+        }
+        let with_state =
+            self.queue.iter().filter_map(|(ready, lane)| Some((*ready, lane, self.lanes.get(lane)?)));
+        with_state
+            .into_iter()
+            .find(|(_, lane, state)| self.has_room(lane, state))
+            .map(|(ready, _, s)| (ready, s))
+    }
+
+    /// The transfer's work begins, in that lane.
     pub fn start(&mut self, id: TransferId, lane: Lane, now: Timestamp) {
-        self.place(id, None);
-        self.lanes.entry(lane.clone()).or_default().under_way += 1;
+        self.place(id, Waits::default());
+        self.change(lane.clone(), |state| state.under_way += 1);
         self.under_way.insert(id, (lane, now));
     }
 
-    /// The transfer's work is over; returns whether it was known to be under way.
+    /// The transfer's work is over; returns in which lane it was, if it was known to be under way.
     pub fn finish(&mut self, id: TransferId) -> Option<Lane> {
         let (lane, _) = self.under_way.remove(&id)?;
-        if let Some(state) = self.lanes.get_mut(&lane) {
-            state.under_way = state.under_way.saturating_sub(1);
-        }
+        self.change(lane.clone(), |state| state.under_way = state.under_way.saturating_sub(1));
         Some(lane)
-    }
-
-    /// Whether somebody works on the transfer.
-    pub fn is_under_way(&self, id: TransferId) -> bool {
-        self.under_way.contains_key(&id)
     }
 
     /// How many are under way in all.
@@ -133,11 +152,11 @@ impl Agenda {
 
     /// The party of a lane answered, or failed to.
     pub fn judge(&mut self, lane: &Lane, answered: bool, now: Timestamp) {
-        if matches!(lane, Lane::House) {
-            return;
+        match lane {
+            Lane::House => {}
+            Lane::Party(_) if answered => self.change(lane.clone(), |state| state.breaker.answered()),
+            Lane::Party(_) => self.change(lane.clone(), |state| state.breaker.failed(now)),
         }
-        let breaker = &mut self.lanes.entry(lane.clone()).or_default().breaker;
-        if answered { breaker.answered() } else { breaker.failed(now) }
     }
 
     /// Every lane that has something in it or rests.
@@ -160,14 +179,29 @@ impl Agenda {
     fn has_room(&self, lane: &Lane, state: &LaneState) -> bool {
         let limit = match lane {
             Lane::House => self.limits.house,
-            Lane::Party(_) => state.breaker.allowance(self.limits.per_party),
+            Lane::Party(_) => {
+                let house = self.lanes.get(&Lane::House).map_or(0, |s| s.under_way);
+                let free = self.limits.parties.saturating_sub(self.under_way.len() - house);
+                state.breaker.allowance(self.limits.per_party).min(free)
+            }
         };
         state.under_way < limit
     }
-}
 
-fn ready_at(state: &LaneState, due: Timestamp) -> Timestamp {
-    state.breaker.resting_until().map_or(due, |until| due.max(until))
+    /// Changes a lane and gives it its place in the queue.
+    fn change<T>(&mut self, lane: Lane, change: impl FnOnce(&mut LaneState) -> T) {
+        let state = self.lanes.entry(lane.clone()).or_default();
+        change(state);
+        let ready = state.ready_at();
+        if ready != state.queued {
+            if let Some(before) = std::mem::replace(&mut state.queued, ready) {
+                self.queue.remove(&(before, lane.clone()));
+            }
+            if let Some(ready) = ready {
+                self.queue.insert((ready, lane));
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -181,35 +215,68 @@ mod tests {
         Lane::Party(OdsCode::parse(code).unwrap())
     }
 
+    fn to(code: &str, due: Timestamp) -> Waits {
+        Waits { house: None, party: Some((OdsCode::parse(code).unwrap(), due)) }
+    }
+
     fn id(n: usize) -> TransferId {
         TransferId::derived(&[&n.to_string()])
     }
 
-    #[test]
-    fn a_full_lane_does_not_hold_up_another() {
-        let mut agenda = Agenda::new(Limits { total: 10, per_party: 1, house: 1 });
-        let start = Timestamp::default();
-        agenda.place(id(1), Some((party("AAA"), start)));
-        agenda.place(id(2), Some((party("AAA"), start)));
-        agenda.place(id(3), Some((party("BBB"), start.plus(Duration::from_secs(1)))));
-        let first = agenda.next_due(start).unwrap();
-        agenda.start(first, party("AAA"), start);
-        assert_eq!(agenda.next_due(start), None, "the lane is full and the other not yet due");
-        assert_eq!(agenda.next_wake(), Some(start.plus(Duration::from_secs(1))));
-        assert_eq!(agenda.next_due(start.plus(Duration::from_secs(1))), Some(id(3)));
+    /// Starts everything that may start for `code`, and says how many that were.
+    fn flood(agenda: &mut Agenda, code: &str, numbers: std::ops::Range<usize>, now: Timestamp) -> usize {
+        for n in numbers {
+            agenda.place(id(n), to(code, now));
+        }
+        let mut started = 0;
+        while let Some(next) = agenda.next_due(now) {
+            agenda.start(next, party(code), now);
+            started += 1;
+        }
+        started
     }
 
     #[test]
-    fn a_resting_party_is_probed_by_one_transfer_only() {
+    fn a_full_lane_does_not_hold_up_another() {
+        let mut agenda = Agenda::new(Limits { parties: 10, per_party: 1, house: 1 });
+        let start = Timestamp::default();
+        let later = start.plus(Duration::from_secs(1));
+        agenda.place(id(3), to("BBB", later));
+        assert_eq!(flood(&mut agenda, "AAA", 1..3, start), 1);
+        assert_eq!(agenda.next_due(start), None, "the lane is full and the other not yet due");
+        assert_eq!(agenda.next_wake(), Some(later));
+        assert_eq!(agenda.next_due(later), Some(id(3)));
+    }
+
+    #[test]
+    fn however_many_parties_hang_there_is_a_place_for_the_next() {
+        let mut agenda = Agenda::new(Limits { parties: 64, per_party: 32, house: 1 });
+        let now = Timestamp::default();
+        let started: Vec<usize> = ["AAA", "BBB", "CCC", "DDD", "EEE"]
+            .iter()
+            .enumerate()
+            .map(|(n, code)| flood(&mut agenda, code, n * 100..n * 100 + 100, now))
+            .collect();
+        assert_eq!(started, [32, 16, 8, 4, 2], "each may have as many as are still free");
+        agenda.place(id(999), Waits { house: Some(now), party: None });
+        assert_eq!(agenda.next_due(now), Some(id(999)), "our own work is counted apart");
+    }
+
+    #[test]
+    fn a_resting_party_is_probed_by_one_transfer_only_and_holds_up_no_report() {
         let mut agenda = Agenda::new(Limits::default());
         let start = Timestamp::default();
         for n in 0..5 {
-            agenda.place(id(n), Some((party("AAA"), start)));
+            agenda.place(id(n), to("AAA", start));
         }
         for _ in 0..4 {
             agenda.judge(&party("AAA"), false, start);
         }
         assert_eq!(agenda.next_due(start), None);
+        let report = Waits { house: Some(start), ..to("AAA", start) };
+        agenda.place(id(4), report);
+        assert_eq!(agenda.next_due(start), Some(id(4)), "what it reports needs no party");
+        agenda.place(id(4), to("AAA", start));
         let later = agenda.next_wake().unwrap();
         let probe = agenda.next_due(later).unwrap();
         agenda.start(probe, party("AAA"), later);
@@ -217,5 +284,14 @@ mod tests {
         agenda.finish(probe);
         agenda.judge(&party("AAA"), true, later);
         assert!(agenda.next_due(later).is_some(), "the party is back");
+    }
+
+    #[test]
+    fn a_closing_agenda_starts_nothing() {
+        let mut agenda = Agenda::new(Limits::default());
+        let now = Timestamp::default();
+        agenda.place(id(1), to("AAA", now));
+        agenda.close();
+        assert_eq!((agenda.next_due(now), agenda.next_wake()), (None, None));
     }
 }

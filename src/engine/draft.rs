@@ -8,7 +8,7 @@ use crate::model::{Timestamp, TransferId};
 use crate::store::{Changes, Store, Table};
 use crate::transfer::journal::Entry;
 use crate::transfer::outcome::Outcome;
-use crate::transfer::{Case, Lane, Step, Transfer};
+use crate::transfer::{Case, Step, Transfer};
 
 /// Pending changes over the store.
 pub struct Draft<'s> {
@@ -86,7 +86,7 @@ impl<'s> Draft<'s> {
     }
 
     /// The whole commit. `head` is the number of the last outbox entry and is moved on; `counts` likewise.
-    pub fn finish(self, head: &mut u64, counts: &mut BTreeMap<String, u64>) -> (Changes, usize) {
+    pub fn finish(self, head: &mut u64, counts: &mut BTreeMap<String, u64>) -> Changes {
         let mut changes = Changes::default();
         for (id, (before, now)) in &self.transfers {
             write_transfer(&mut changes, *id, before.as_ref(), now);
@@ -98,13 +98,16 @@ impl<'s> Draft<'s> {
         for (id, number, entry) in &self.entries {
             changes.put(Table::Journal, &ledger::journal_key(*id, *number), ledger::encode(entry));
         }
-        let added = self.outbox.len();
+        if !self.outbox.is_empty() {
+            changes.put(
+                Table::Meta,
+                ledger::OUTBOX_HEAD,
+                ledger::encode(&(*head + self.outbox.len() as u64)),
+            );
+        }
         for item in self.outbox {
             *head += 1;
             changes.put(Table::Outbox, &ledger::outbox_key(*head), ledger::encode(&item));
-        }
-        if added > 0 {
-            changes.put(Table::Meta, ledger::OUTBOX_HEAD, ledger::encode(head));
         }
         for number in self.published {
             changes.remove(Table::Outbox, &ledger::outbox_key(number));
@@ -115,7 +118,7 @@ impl<'s> Draft<'s> {
                 None => changes.remove(table, &key),
             }
         }
-        (changes, added)
+        changes
     }
 }
 
@@ -148,11 +151,7 @@ fn index_key(transfer: &Transfer) -> Option<Vec<u8>> {
 }
 
 fn due_row(transfer: &Transfer) -> DueRow {
-    let party = match transfer.lane() {
-        Lane::House => None,
-        Lane::Party(code) => Some(code.to_string()),
-    };
-    DueRow { party, label: transfer.label().to_owned(), since: transfer.changed_at }
+    DueRow { waits: transfer.waits(), label: transfer.label().to_owned(), since: transfer.changed_at }
 }
 
 fn count(counts: &mut BTreeMap<String, u64>, before: Option<&Transfer>, now: &Transfer) {

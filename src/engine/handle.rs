@@ -2,8 +2,9 @@
 //! gathers what is waiting into one commit.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -17,6 +18,9 @@ const BATCH: usize = 256;
 const QUEUE: usize = 1024;
 /// The longest sleep: bounds what a clock jump can cost.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
+
+/// How often people are shown the lanes: looking at thousands in every turn would cost more than the turn.
+const SHOW_EVERY: Duration = Duration::from_millis(100);
 
 /// The engine has stopped; nothing more is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -34,6 +38,7 @@ pub struct Handle {
     inputs: mpsc::Sender<Envelope>,
     overview: Arc<Mutex<Overview>>,
     outbox: watch::Receiver<u64>,
+    closing: Arc<AtomicBool>,
 }
 
 /// The engine at a glance, as of its last turn.
@@ -73,7 +78,12 @@ impl Handle {
         self.overview.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Changes whenever the outbox gains entries.
+    /// Starts nothing more; what is under way may end, and what is told is still taken.
+    pub fn close(&self) {
+        self.closing.store(true, Ordering::Release);
+    }
+
+    /// The number of the newest outbox entry that is durable.
     pub fn outbox(&self) -> watch::Receiver<u64> {
         self.outbox.clone()
     }
@@ -90,11 +100,13 @@ pub type Observe = Box<dyn Fn(usize, Duration) + Send>;
 pub fn run(engine: Engine, runtime: tokio::runtime::Handle, observe: Observe) -> std::io::Result<Started> {
     let (inputs, incoming) = mpsc::channel(QUEUE);
     let (orders, outgoing) = mpsc::unbounded_channel();
-    let (outbox_added, outbox) = watch::channel(0);
+    let (outbox_head, outbox) = watch::channel(engine.outbox_head());
     let (done, ended) = oneshot::channel();
     let overview = Arc::new(Mutex::new(Overview { counts: engine.counts().clone(), ..Overview::default() }));
-    let handle = Handle { inputs, overview: overview.clone(), outbox };
-    let thread = Committer { engine, incoming, orders, outbox_added, overview, observe };
+    let closing = Arc::new(AtomicBool::new(false));
+    let handle = Handle { inputs, overview: overview.clone(), outbox, closing: closing.clone() };
+    let shown = None;
+    let thread = Committer { engine, incoming, orders, outbox_head, overview, closing, observe, shown };
     std::thread::Builder::new().name("engine".to_owned()).spawn(move || {
         // Nobody may be left to hear it when the process is stopping.
         let _ = done.send(thread.work(&runtime));
@@ -106,9 +118,12 @@ struct Committer {
     engine: Engine,
     incoming: mpsc::Receiver<Envelope>,
     orders: mpsc::UnboundedSender<Order>,
-    outbox_added: watch::Sender<u64>,
+    outbox_head: watch::Sender<u64>,
     overview: Arc<Mutex<Overview>>,
+    closing: Arc<AtomicBool>,
     observe: Observe,
+    /// When the lanes were last shown.
+    shown: Option<Instant>,
 }
 
 impl Committer {
@@ -117,6 +132,9 @@ impl Committer {
             let (batch, open) = runtime.block_on(self.gather());
             let (inputs, waiting): (Vec<Input>, Vec<_>) =
                 batch.into_iter().map(|e| (e.input, e.reply)).unzip();
+            if self.closing.load(Ordering::Acquire) {
+                self.engine.close();
+            }
             let began = clock::instant();
             let turn = self.engine.turn(inputs, clock::now())?;
             let took = began.elapsed();
@@ -129,10 +147,9 @@ impl Committer {
                     return Ok(());
                 }
             }
-            if turn.outbox_added > 0 {
-                self.outbox_added.send_modify(|n| *n += 1);
-            }
-            self.show(turn.operations, took);
+            self.outbox_head
+                .send_if_modified(|head| std::mem::replace(head, turn.outbox_head) != turn.outbox_head);
+            self.show(turn.operations, took, began);
             if !open {
                 return Ok(());
             }
@@ -152,10 +169,13 @@ impl Committer {
         }
     }
 
-    fn show(&self, operations: usize, took: Duration) {
+    fn show(&mut self, operations: usize, took: Duration, now: Instant) {
         let mut overview = self.overview.lock().unwrap_or_else(PoisonError::into_inner);
-        overview.counts.clone_from(self.engine.counts());
-        overview.lanes = self.engine.lanes();
+        if self.shown.is_none_or(|then| now.duration_since(then) >= SHOW_EVERY) {
+            self.shown = Some(now);
+            overview.counts.clone_from(self.engine.counts());
+            overview.lanes = self.engine.lanes();
+        }
         overview.under_way = self.engine.under_way();
         if operations > 0 {
             (self.observe)(operations, took);

@@ -5,6 +5,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{ConversationId, EventId, MessageId, PartyKey, Timestamp, TransferId};
+use crate::transfer::Waits;
 use crate::transfer::dispatch::PacketRef;
 
 /// The version of every record written today.
@@ -62,8 +63,8 @@ pub fn read_due_key(key: &[u8]) -> Option<(Option<Timestamp>, TransferId)> {
 /// What the due index says beside the moment.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct DueRow {
-    /// The party's code; none for our own work.
-    pub party: Option<String>,
+    /// By whom it waits for.
+    pub waits: Waits,
     /// The state in one word.
     pub label: String,
     /// When the transfer last changed.

@@ -25,7 +25,7 @@ use crate::transfer::event::{Act, Event};
 use crate::transfer::outcome::Outcome;
 use crate::transfer::refusal::Refusal;
 use crate::transfer::verdict::Verdict;
-use crate::transfer::{Illegal, Lane, Step, Transfer};
+use crate::transfer::{Illegal, Step, Transfer, Waits};
 
 /// How long an effect may stay away before it counts as lost: above every timeout that `perform` sets.
 const LOST_AFTER: Duration = Duration::from_secs(15 * 60);
@@ -145,8 +145,8 @@ pub struct Turn {
     pub replies: Vec<Reply>,
     /// What is to be done outside.
     pub orders: Vec<Order>,
-    /// How many outbox entries were added.
-    pub outbox_added: usize,
+    /// The number of the newest outbox entry: durable, like all before it.
+    pub outbox_head: u64,
     /// How many operations the commit had; none when nothing was written.
     pub operations: usize,
 }
@@ -177,10 +177,8 @@ impl Engine {
         let mut agenda = Agenda::new(limits);
         for row in store.scan(Table::Due, &[]) {
             let (key, value) = row?;
-            let Some((Some(due), id)) = ledger::read_due_key(&key) else { continue };
-            let row: ledger::DueRow = ledger::decode(&value)?;
-            let lane = row.party.and_then(|p| OdsCode::parse(&p).ok()).map_or(Lane::House, Lane::Party);
-            agenda.place(id, Some((lane, due)));
+            let Some((_, id)) = ledger::read_due_key(&key) else { continue };
+            agenda.place(id, ledger::decode::<ledger::DueRow>(&value)?.waits);
         }
         let meta = |key: &[u8]| store.get(Table::Meta, key);
         let outbox_head = meta(ledger::OUTBOX_HEAD)?.map(|b| ledger::decode(&b)).transpose()?.unwrap_or(0);
@@ -203,17 +201,27 @@ impl Engine {
             self.place(&draft, lost)?;
         }
         let orders = self.start_due(&mut draft, now)?;
-        let (changes, outbox_added) = draft.finish(&mut self.outbox_head, &mut self.counts);
+        let changes = draft.finish(&mut self.outbox_head, &mut self.counts);
         let operations = changes.len();
         if operations > 0 {
             self.store.commit(changes)?;
         }
-        Ok(Turn { replies, orders, outbox_added, operations })
+        Ok(Turn { replies, orders, outbox_head: self.outbox_head, operations })
     }
 
     /// When the next deadline passes, as far as there is room to take it up.
     pub fn next_wake(&self) -> Option<Timestamp> {
         self.agenda.next_wake()
+    }
+
+    /// Starts nothing more: what is under way may end.
+    pub fn close(&mut self) {
+        self.agenda.close();
+    }
+
+    /// The number of the newest durable outbox entry.
+    pub fn outbox_head(&self) -> u64 {
+        self.outbox_head
     }
 
     /// The lanes as they are.
@@ -365,17 +373,14 @@ impl Engine {
         if let (Some(lane), Event::Answered(answer)) = (lane, event) {
             self.agenda.judge(&lane, party_is_there(&answer.verdict), now);
         }
-        let reply = self.apply(draft, id, event, now)?;
-        // Whatever came of it, the transfer is nobody's now and its deadline counts again.
-        self.place(draft, id)?;
-        Ok(reply)
+        self.apply(draft, id, event, now)
     }
 
     fn open_transfer(&mut self, draft: &mut Draft<'_>, id: TransferId, event: &Event, now: Timestamp) {
         match Transfer::open(id, event, now) {
             Ok(step) => {
                 let next = draft.take(None, step, now);
-                self.agenda.place(id, next.deadline().map(|due| (next.lane(), due)));
+                self.agenda.place(id, next.waits());
             }
             Err(illegal) => tracing::error!(transfer = %id, %illegal, "an event opened nothing"),
         }
@@ -394,19 +399,21 @@ impl Engine {
         match transfer.step(event, now) {
             Ok(step) => {
                 let next = draft.take(Some(transfer), step, now);
-                self.agenda.place(id, next.deadline().map(|due| (next.lane(), due)));
+                self.agenda.place(id, next.waits());
                 Ok(Reply::Taken)
             }
             Err(illegal) => {
                 tracing::info!(transfer = %id, %illegal, "nothing changed");
+                // If it was under way it is nobody's now, and its deadline counts again.
+                self.agenda.place(id, transfer.waits());
                 Ok(Reply::NotApplicable(illegal.to_string()))
             }
         }
     }
 
     fn place(&mut self, draft: &Draft<'_>, id: TransferId) -> Result<(), EngineError> {
-        let place = draft.transfer(id)?.and_then(|t| t.deadline().map(|due| (t.lane(), due)));
-        self.agenda.place(id, place);
+        let waits = draft.transfer(id)?.map(|transfer| transfer.waits());
+        self.agenda.place(id, waits.unwrap_or_default());
         Ok(())
     }
 
@@ -416,23 +423,23 @@ impl Engine {
         for _ in 0..STARTS_PER_TURN {
             let Some(id) = self.agenda.next_due(now) else { break };
             let Some(transfer) = draft.transfer(id)? else {
-                self.agenda.place(id, None);
+                self.agenda.place(id, Waits::default());
                 continue;
             };
             match transfer.step(&Event::Due, now) {
                 Ok(Step { effect: Some(effect), next, entries, outcomes }) => {
                     let step = Step { next, effect: None, entries, outcomes };
-                    let next = draft.take(Some(transfer), step, now);
-                    self.agenda.start(id, next.lane(), now);
+                    draft.take(Some(transfer), step, now);
+                    self.agenda.start(id, effect.lane(), now);
                     orders.push(Order { transfer: id, at: now, effect });
                 }
                 Ok(step) => {
                     let next = draft.take(Some(transfer), step, now);
-                    self.agenda.place(id, next.deadline().map(|due| (next.lane(), due)));
+                    self.agenda.place(id, next.waits());
                 }
                 Err(Illegal { event, state }) => {
                     tracing::error!(transfer = %id, event, state, "a deadline has no meaning here");
-                    self.agenda.place(id, None);
+                    self.agenda.place(id, Waits::default());
                 }
             }
         }

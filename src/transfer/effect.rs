@@ -2,6 +2,7 @@
 //! lost in a crash is asked for again by the same passed deadline, and each brings back exactly one event.
 
 use crate::model::{ConversationId, MessageId, OdsCode, Timestamp, TransferId};
+use crate::transfer::Lane;
 use crate::transfer::custody::CustodyEvent;
 use crate::transfer::dispatch::{Dispatch, PacketRef};
 use crate::transfer::event::Arrival;
@@ -53,6 +54,18 @@ pub enum Effect {
         /// The MessageId the acknowledgement will have.
         message_id: MessageId,
     },
+}
+
+impl Effect {
+    /// In which lane the work counts.
+    pub fn lane(&self) -> Lane {
+        match self {
+            Self::Send { dispatch } => Lane::Party(dispatch.to.clone()),
+            Self::Prepare { .. } | Self::Restamp { .. } | Self::File { .. } | Self::Refuse { .. } => {
+                Lane::House
+            }
+        }
+    }
 }
 
 /// An effect with the transfer it is for and the moment it was asked.

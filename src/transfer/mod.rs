@@ -89,10 +89,34 @@ pub struct Illegal {
 /// Who a transfer waits for when it is due: deliveries of one party never wait behind another's.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Lane {
-    /// Work of our own: records, filing, housekeeping.
+    /// Work of our own: records, filing, reports, ends.
     House,
     /// Sending to that party.
     Party(OdsCode),
+}
+
+/// When a transfer must be looked at. What it does of itself, a report or an end, never waits for a party that rests.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Waits {
+    /// For work of our own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub house: Option<Timestamp>,
+    /// For sending to that party.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub party: Option<(OdsCode, Timestamp)>,
+}
+
+impl Waits {
+    /// For work of our own only.
+    fn house(due: Option<Timestamp>) -> Self {
+        Self { house: due, party: None }
+    }
+
+    /// The lanes it stands in, and when it is due in each.
+    pub fn lanes(&self) -> impl Iterator<Item = (Lane, Timestamp)> + use<> {
+        let party = self.party.clone().map(|(code, due)| (Lane::Party(code), due));
+        self.house.map(|due| (Lane::House, due)).into_iter().chain(party)
+    }
 }
 
 impl Transfer {
@@ -172,19 +196,15 @@ impl Transfer {
 
     /// When it must be looked at; none when it waits for a person or has closed.
     pub fn deadline(&self) -> Option<Timestamp> {
-        match &self.case {
-            Case::Release(release) => release.deadline(),
-            Case::Received(received) => received.deadline(),
-            Case::Noted(_) => None,
-        }
+        self.waits().lanes().map(|(_, due)| due).min()
     }
 
-    /// In which lane it waits.
-    pub fn lane(&self) -> Lane {
+    /// When it must be looked at, by whom it waits for.
+    pub fn waits(&self) -> Waits {
         match &self.case {
-            Case::Release(release) => release.lane(),
-            Case::Received(received) => received.lane(),
-            Case::Noted(_) => Lane::House,
+            Case::Release(release) => release.waits(),
+            Case::Received(received) => received.waits(),
+            Case::Noted(_) => Waits::default(),
         }
     }
 

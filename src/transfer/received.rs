@@ -16,7 +16,7 @@ use crate::transfer::reason::{Delay, Ending, FilingFault, Hold, Remedy};
 use crate::transfer::refusal::Refusal;
 use crate::transfer::retry::{self, Contract, FILING_TRIES, GIVE_UP_AFTER};
 use crate::transfer::verdict::Verdict;
-use crate::transfer::{Case, Illegal, Lane, Step};
+use crate::transfer::{Case, Illegal, Step, Waits};
 
 /// A received record and where it stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,21 +97,16 @@ impl Received {
         }
     }
 
-    pub(super) fn deadline(&self) -> Option<Timestamp> {
+    pub(super) fn waits(&self) -> Waits {
         match &self.state {
-            ReceivedState::Filing { due, .. } | ReceivedState::Refusing { due, .. } => Some(*due),
-            ReceivedState::Acknowledging { delivery } => Some(delivery.deadline()),
-            ReceivedState::Held { .. } | ReceivedState::Ended { .. } => None,
-        }
-    }
-
-    pub(super) fn lane(&self) -> Lane {
-        match &self.state {
-            ReceivedState::Acknowledging { delivery } => Lane::Party(delivery.dispatch.to.clone()),
-            ReceivedState::Filing { .. }
-            | ReceivedState::Refusing { .. }
-            | ReceivedState::Held { .. }
-            | ReceivedState::Ended { .. } => Lane::House,
+            ReceivedState::Filing { due, .. } | ReceivedState::Refusing { due, .. } => {
+                Waits::house(Some(*due))
+            }
+            ReceivedState::Acknowledging { delivery } => Waits {
+                house: Some(delivery.dispatch.first_attempt_at.plus(GIVE_UP_AFTER)),
+                party: Some((delivery.dispatch.to.clone(), delivery.deadline())),
+            },
+            ReceivedState::Held { .. } | ReceivedState::Ended { .. } => Waits::default(),
         }
     }
 }

@@ -20,7 +20,7 @@ use crate::transfer::reason::{Delay, Ending, Hold, PrepareFault, Remedy};
 use crate::transfer::response_code::{self, ResponseCode};
 use crate::transfer::retry::{self, GIVE_UP_AFTER, LISTEN_FOR, OVERDUE_AFTER, Repeat, UNDELIVERED_AFTER};
 use crate::transfer::verdict::Verdict;
-use crate::transfer::{Case, Illegal, Lane, Step};
+use crate::transfer::{Case, Illegal, Step, Waits};
 
 /// A release and where it stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -166,23 +166,26 @@ impl Release {
         }
     }
 
-    pub(super) fn deadline(&self) -> Option<Timestamp> {
+    pub(super) fn waits(&self) -> Waits {
         match &self.state {
-            ReleaseState::AwaitingConfirmation { until } => Some(*until),
-            ReleaseState::Preparing { due, .. } => Some(*due),
-            ReleaseState::Delivering { delivery } => {
-                Some(earliest(delivery.deadline(), self.next_report(delivery).map(|(at, _)| at)))
-            }
+            ReleaseState::AwaitingConfirmation { until } => Waits::house(Some(*until)),
+            ReleaseState::Preparing { due, .. } => Waits::house(Some(*due)),
+            ReleaseState::Delivering { delivery } => self.sends_at(delivery, Some(delivery.deadline())),
             ReleaseState::AwaitingAcknowledgement { delivery, repeat_at } => {
-                let report = self.next_report(delivery).map(|(at, _)| at);
-                Some(earliest(earliest(give_up_at(delivery), report), *repeat_at))
+                self.sends_at(delivery, *repeat_at)
             }
             // A person is waited for, but the reports and the end of twelve weeks come all the same (S124).
-            ReleaseState::Held { delivery: Some(delivery), .. } => {
-                Some(earliest(give_up_at(delivery), self.next_report(delivery).map(|(at, _)| at)))
-            }
-            ReleaseState::Held { delivery: None, .. } => None,
-            ReleaseState::Ended { listen_until, .. } => *listen_until,
+            ReleaseState::Held { delivery: Some(delivery), .. } => self.sends_at(delivery, None),
+            ReleaseState::Held { delivery: None, .. } => Waits::default(),
+            ReleaseState::Ended { listen_until, .. } => Waits::house(*listen_until),
+        }
+    }
+
+    fn sends_at(&self, delivery: &Delivery, due: Option<Timestamp>) -> Waits {
+        let report = self.next_report(delivery).map(|(at, _)| at);
+        Waits {
+            house: Some(earliest(give_up_at(delivery), report)),
+            party: due.map(|due| (delivery.dispatch.to.clone(), due)),
         }
     }
 
@@ -193,19 +196,6 @@ impl Release {
             Some(delivered) => (delivered.plus(OVERDUE_AFTER), Reported::Overdue),
         };
         (self.reported < report).then_some((at, report))
-    }
-
-    pub(super) fn lane(&self) -> Lane {
-        match &self.state {
-            ReleaseState::Delivering { delivery }
-            | ReleaseState::AwaitingAcknowledgement { delivery, .. } => {
-                Lane::Party(delivery.dispatch.to.clone())
-            }
-            ReleaseState::AwaitingConfirmation { .. }
-            | ReleaseState::Preparing { .. }
-            | ReleaseState::Held { .. }
-            | ReleaseState::Ended { .. } => Lane::House,
-        }
     }
 }
 
