@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::engine::EngineError;
 use crate::engine::ledger::{self, DueRow};
+use crate::engine::recent::Recent;
 use crate::model::{Timestamp, TransferId};
 use crate::store::{Changes, Store, Table};
 use crate::transfer::journal::Entry;
@@ -13,6 +14,7 @@ use crate::transfer::{Case, Step, Transfer};
 /// Pending changes over the store.
 pub struct Draft<'s> {
     store: &'s Store,
+    recent: &'s Recent,
     rows: HashMap<(Table, Vec<u8>), Option<Vec<u8>>>,
     /// Transfers stepped in this turn: as stored before, and as they are now.
     transfers: HashMap<TransferId, (Option<Transfer>, Transfer)>,
@@ -23,9 +25,10 @@ pub struct Draft<'s> {
 
 impl<'s> Draft<'s> {
     /// Nothing changed.
-    pub fn new(store: &'s Store) -> Self {
+    pub fn new(store: &'s Store, recent: &'s Recent) -> Self {
         Self {
             store,
+            recent,
             rows: HashMap::new(),
             transfers: HashMap::new(),
             entries: Vec::new(),
@@ -51,6 +54,9 @@ impl<'s> Draft<'s> {
     pub fn transfer(&self, id: TransferId) -> Result<Option<Transfer>, EngineError> {
         if let Some((_, now)) = self.transfers.get(&id) {
             return Ok(Some(now.clone()));
+        }
+        if let Some(known) = self.recent.get(id) {
+            return Ok(Some(known.clone()));
         }
         match self.store.get(Table::Transfer, id.as_bytes())? {
             Some(bytes) => Ok(Some(ledger::decode(&bytes)?)),
@@ -85,8 +91,13 @@ impl<'s> Draft<'s> {
         self.published.extend(numbers);
     }
 
-    /// The whole commit. `head` is the number of the last outbox entry and is moved on; `counts` likewise.
-    pub fn finish(self, head: &mut u64, counts: &mut BTreeMap<String, u64>) -> Changes {
+    /// The whole commit, and the transfers it writes. `head` is the number of the last outbox entry and is moved on;
+    /// `counts` likewise.
+    pub fn finish(
+        self,
+        head: &mut u64,
+        counts: &mut BTreeMap<String, u64>,
+    ) -> (Changes, impl Iterator<Item = Transfer> + use<>) {
         let mut changes = Changes::default();
         for (id, (before, now)) in &self.transfers {
             write_transfer(&mut changes, *id, before.as_ref(), now);
@@ -118,7 +129,7 @@ impl<'s> Draft<'s> {
                 None => changes.remove(table, &key),
             }
         }
-        changes
+        (changes, self.transfers.into_values().map(|(_, now)| now))
     }
 }
 

@@ -8,6 +8,7 @@ mod agenda;
 mod draft;
 mod handle;
 pub mod ledger;
+mod recent;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,6 +18,7 @@ pub use handle::{EngineStopped, Handle, Observe, Overview, run};
 
 use crate::engine::draft::Draft;
 use crate::engine::ledger::{EventRow, Quarantined, ReceivedRow, Settled, Unreadable};
+use crate::engine::recent::Recent;
 use crate::model::{ConversationId, MessageId, OdsCode, PartyKey, Timestamp, TransferId};
 use crate::store::{Store, StoreError, Table};
 use crate::transfer::custody::CustodyEvent;
@@ -167,6 +169,7 @@ pub enum EngineError {
 pub struct Engine {
     store: Store,
     agenda: Agenda,
+    recent: Recent,
     outbox_head: u64,
     counts: BTreeMap<String, u64>,
 }
@@ -183,13 +186,15 @@ impl Engine {
         let meta = |key: &[u8]| store.get(Table::Meta, key);
         let outbox_head = meta(ledger::OUTBOX_HEAD)?.map(|b| ledger::decode(&b)).transpose()?.unwrap_or(0);
         let counts = meta(ledger::COUNTS)?.map(|b| ledger::decode(&b)).transpose()?.unwrap_or_default();
-        Ok(Self { store, agenda, outbox_head, counts })
+        Ok(Self { store, agenda, recent: Recent::default(), outbox_head, counts })
     }
 
     /// Takes the inputs and whatever is due, in one commit. Nobody may be answered, and nothing done, before it returns.
     pub fn turn(&mut self, inputs: Vec<Input>, now: Timestamp) -> Result<Turn, EngineError> {
         let store = self.store.clone();
-        let mut draft = Draft::new(&store);
+        // Lent to the draft, and given back with what the commit wrote.
+        let mut recent = std::mem::take(&mut self.recent);
+        let mut draft = Draft::new(&store, &recent);
         let mut replies = Vec::with_capacity(inputs.len());
         for input in inputs {
             replies.push(self.take(&mut draft, input, now)?);
@@ -201,11 +206,13 @@ impl Engine {
             self.place(&draft, lost)?;
         }
         let orders = self.start_due(&mut draft, now)?;
-        let changes = draft.finish(&mut self.outbox_head, &mut self.counts);
+        let (changes, written) = draft.finish(&mut self.outbox_head, &mut self.counts);
         let operations = changes.len();
         if operations > 0 {
             self.store.commit(changes)?;
         }
+        recent.note(written);
+        self.recent = recent;
         Ok(Turn { replies, orders, outbox_head: self.outbox_head, operations })
     }
 

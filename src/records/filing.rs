@@ -6,12 +6,14 @@
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::sniff::FileType;
 use crate::model::{ConversationId, OdsCode, Timestamp, TransferId};
 use crate::packet::fingerprint::{Digesting, Fingerprint};
+use crate::store::{Extent, GroupSync};
 
 /// More files than the largest record known nationally has attachments (2,658; custody reference §11).
 const MOST_ATTACHMENTS: usize = 10_000;
@@ -104,6 +106,8 @@ impl FilingFault {
 #[derive(Debug, Clone)]
 pub struct FilingFolder {
     folder: PathBuf,
+    written: Arc<GroupSync>,
+    named: Arc<GroupSync>,
 }
 
 /// `filed.json`.
@@ -137,11 +141,15 @@ impl FilingFolder {
         if !fs::metadata(folder)?.is_dir() {
             return Err(io::ErrorKind::NotADirectory.into());
         }
-        Ok(Self { folder: folder.to_owned() })
+        Ok(Self {
+            folder: folder.to_owned(),
+            written: Arc::new(GroupSync::over(folder, Extent::FileSystem)?),
+            named: Arc::new(GroupSync::over(folder, Extent::Folder)?),
+        })
     }
 
-    /// Files the record: written beside, synced, renamed into place, the folder synced. Filing the same record
-    /// again changes nothing (hazard H6).
+    /// Files the record: written beside, synced, renamed into place, the folder synced; records filed at one time
+    /// share their syncs. Filing the same record again changes nothing (hazard H6). Blocks.
     pub fn file(&self, mut record: ReceivedRecord<'_>, now: Timestamp) -> Result<Filed, FilingFault> {
         let transfer = record.transfer;
         if record.attachments.len() > MOST_ATTACHMENTS {
@@ -157,9 +165,10 @@ impl FilingFolder {
                 if same { Ok(Filed::Already(place)) } else { Err(FilingFault::Conflict { transfer }) }
             }
             None => {
+                step(transfer, "syncing the files", || self.written.wait())?;
                 step(transfer, "moving the folder into place", || {
                     fs::rename(&beside, &place)?;
-                    File::open(&self.folder)?.sync_all()
+                    self.named.wait()
                 })?;
                 Ok(Filed::New(place))
             }
@@ -213,11 +222,10 @@ fn write(beside: &Path, record: &mut ReceivedRecord<'_>, now: Timestamp) -> io::
     };
     let text = serde_json::to_vec_pretty(&filed).map_err(io::Error::from)?;
     copy(beside, "filed.json", &mut text.as_slice())?;
-    File::open(beside)?.sync_all()?;
     Ok(filed)
 }
 
-/// Copies in constant memory, digesting on the way, and syncs.
+/// Copies in constant memory, digesting on the way.
 fn copy(folder: &Path, name: &str, from: &mut dyn Read) -> io::Result<(u64, Fingerprint)> {
     let mut file = File::create_new(folder.join(name))?;
     let mut digest = Digesting::default();
@@ -234,7 +242,6 @@ fn copy(folder: &Path, name: &str, from: &mut dyn Read) -> io::Result<(u64, Fing
         digest.update(&buffer[..count]);
         bytes += count as u64;
     }
-    file.sync_all()?;
     Ok((bytes, digest.finish()))
 }
 

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::store::folder;
+use crate::store::snapshot::{Kept, Snapshot};
 use crate::store::table::{Changes, Table};
 
 /// The largest value a commit takes, in bytes. sled moves a page of more than a quarter segment (2 MiB) into a file it
@@ -91,6 +92,14 @@ pub enum StoreError {
     /// The log could not be synced.
     #[error("the store's log could not be synced to disk")]
     Sync(#[source] std::io::Error),
+    /// Another export is being made.
+    #[error("another export is being made; wait for its end")]
+    InSnapshot,
+    /// More changed while an export was made than is kept for it.
+    #[error(
+        "too much changed while the export was made; make it when less is going on, or stop the daemon first"
+    )]
+    TooMuchChanged,
     /// Made by a later version.
     #[error("the store has format {0}; this program knows format {FORMAT} only")]
     Format(String),
@@ -116,6 +125,7 @@ pub struct Store {
     folder: Arc<PathBuf>,
     options: Options,
     committed: Arc<AtomicU64>,
+    kept: Arc<Kept>,
     /// Dropped last, when sled has let go of its files.
     _claim: Arc<File>,
 }
@@ -151,6 +161,7 @@ impl Store {
             folder: Arc::new(folder.to_owned()),
             options: *options,
             committed: Arc::default(),
+            kept: Arc::default(),
             _claim: Arc::new(claim),
         };
         store.check_format()?;
@@ -198,6 +209,11 @@ impl Store {
         self.database.range(table.key(key)..table.end()).map(pair)
     }
 
+    /// Every row as of this moment, while commits go on.
+    pub fn snapshot(&self) -> Result<Snapshot, StoreError> {
+        Snapshot::take(self.database.clone(), self.kept.clone()).ok_or(StoreError::InSnapshot)
+    }
+
     /// Makes the changes true together, and durable. Called by one thread only. After an error nobody knows how much
     /// reached the disk: the process must end, and the next one reads what is true.
     pub fn commit(&self, changes: Changes) -> Result<(), StoreError> {
@@ -208,7 +224,7 @@ impl Store {
         }
         let bytes = changes.bytes();
         let failed = |doing, source| self.commit_error(doing, source);
-        self.database.apply_batch(changes.batch).map_err(|source| failed("writing", source))?;
+        self.kept.apply(&self.database, changes.writes).map_err(|source| failed("writing", source))?;
         self.database.flush().map_err(|source| failed("flushing", source))?;
         match self.options.sync {
             Sync::Durable => self.log.sync_data().map_err(StoreError::Sync)?,

@@ -122,7 +122,7 @@ pub enum ImportError {
     NotEmpty,
 }
 
-/// Writes the whole store. Returns how many records there were.
+/// Writes the whole store as it is at this moment, whatever is committed meanwhile. Returns how many records there were.
 pub fn export(store: &Store, out: &mut impl Write) -> Result<u64, ExportError> {
     let mut digest = Context::new(&SHA256);
     let mut records = 0;
@@ -133,17 +133,15 @@ pub fn export(store: &Store, out: &mut impl Write) -> Result<u64, ExportError> {
         Ok(out.write_all(&bytes)?)
     };
     write(&Line { format: Some(FORMAT.to_owned()), ..Line::default() }, Some(&mut digest))?;
-    for table in Table::ALL {
-        for row in store.scan(table, &[]) {
-            let (key, value) = row?;
-            let line = Line {
-                table: Some(table.name().to_owned()),
-                key: Some(STANDARD.encode(key)),
-                ..readable(&value)
-            };
-            write(&line, Some(&mut digest))?;
-            records += 1;
-        }
+    for row in store.snapshot()? {
+        let (table, key, value) = row?;
+        let line = Line {
+            table: Some(table.name().to_owned()),
+            key: Some(STANDARD.encode(key)),
+            ..readable(&value)
+        };
+        write(&line, Some(&mut digest))?;
+        records += 1;
     }
     let sha256 = STANDARD.encode(digest.finish());
     write(&Line { records: Some(records), sha256: Some(sha256), ..Line::default() }, None)?;

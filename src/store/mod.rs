@@ -7,16 +7,20 @@
 mod database;
 mod export;
 mod folder;
+mod group;
 mod keyring;
 mod reference;
 mod seal;
 mod segment;
+mod snapshot;
 mod table;
 mod vault;
 
 pub use database::{LARGEST_VALUE, Options, Space, Store, StoreError, Sync};
 pub use export::{ExportError, ImportError, export, import};
+pub use group::{Extent, GroupSync};
 pub use keyring::{Keyring, KeyringError};
 pub use reference::SealedRef;
+pub use snapshot::Snapshot;
 pub use table::{Changes, Table};
 pub use vault::{LARGEST_READ, LARGEST_RECORD, Unsealed, Vault, VaultError};

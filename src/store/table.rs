@@ -69,8 +69,7 @@ impl Table {
 /// Writes that become true together.
 #[derive(Debug, Default)]
 pub struct Changes {
-    pub(super) batch: sled::Batch,
-    operations: usize,
+    pub(super) writes: Vec<(Vec<u8>, Option<Vec<u8>>)>,
     bytes: u64,
     largest: Option<(Table, usize)>,
 }
@@ -79,27 +78,25 @@ impl Changes {
     /// Writes a value, of at most [`LARGEST_VALUE`](super::LARGEST_VALUE) bytes: larger ones belong in the vault.
     pub fn put(&mut self, table: Table, key: &[u8], value: Vec<u8>) {
         self.bytes += (key.len() + value.len()) as u64;
-        self.operations += 1;
         if self.largest.is_none_or(|(_, most)| value.len() > most) {
             self.largest = Some((table, value.len()));
         }
-        self.batch.insert(table.key(key), value);
+        self.writes.push((table.key(key), Some(value)));
     }
 
     /// Takes a value away.
     pub fn remove(&mut self, table: Table, key: &[u8]) {
-        self.operations += 1;
-        self.batch.remove(table.key(key));
+        self.writes.push((table.key(key), None));
     }
 
     /// How many writes there are.
     pub fn len(&self) -> usize {
-        self.operations
+        self.writes.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.operations == 0
+        self.writes.is_empty()
     }
 
     /// Bytes of keys and values written.

@@ -4,7 +4,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
@@ -111,19 +111,38 @@ impl Folder {
 
     /// Writes a file of `folder` whole or not at all. The name is durable after [`Folder::sync`] only.
     pub fn write(&self, folder: &str, name: &OsStr, body: &[u8]) -> io::Result<()> {
+        self.write_all(folder, &[(name.to_owned(), body.to_owned())])
+    }
+
+    /// Writes files of `folder`, each whole or not at all, with one sync for all of them. Their names are durable after
+    /// [`Folder::sync`] only.
+    pub fn write_all(&self, folder: &str, files: &[(OsString, Vec<u8>)]) -> io::Result<()> {
+        let written = self.write_and_place(folder, files);
+        if written.is_err() {
+            // A full disk is not made fuller; what cannot be removed is written over at the next try.
+            files.iter().for_each(|(name, _)| drop(fs::remove_file(self.hidden(name))));
+        }
+        written
+    }
+
+    fn write_and_place(&self, folder: &str, files: &[(OsString, Vec<u8>)]) -> io::Result<()> {
+        for (name, body) in files {
+            fs::write(self.hidden(name), body)?;
+        }
+        match files {
+            [(name, _)] => File::open(self.hidden(name))?.sync_all()?,
+            _ => rustix::fs::syncfs(File::open(self.at("tmp"))?)?,
+        }
+        for (name, _) in files {
+            fs::rename(self.hidden(name), self.at(folder).join(name))?;
+        }
+        Ok(())
+    }
+
+    fn hidden(&self, name: &OsStr) -> PathBuf {
         let mut hidden = OsString::from(OURS);
         hidden.push(name);
-        let hidden = self.at("tmp").join(hidden);
-        let written = File::create(&hidden).and_then(|mut file| {
-            file.write_all(body)?;
-            file.sync_all()
-        });
-        let placed = written.and_then(|()| fs::rename(&hidden, self.at(folder).join(name)));
-        if placed.is_err() {
-            // A full disk is not made fuller; what cannot be removed is written over at the next try.
-            let _left = fs::remove_file(&hidden);
-        }
-        placed
+        self.at("tmp").join(hidden)
     }
 
     /// Makes the names of `folder` durable.

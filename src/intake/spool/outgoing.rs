@@ -62,12 +62,13 @@ async fn write(settings: &Settings, waiting: Vec<Pending>) -> io::Result<()> {
     let settings = settings.clone();
     let write = move || {
         let folder = Folder::lay(&settings.folder)?;
-        for Pending { number, outcome } in waiting {
-            let ending = settings.encoding.extension();
+        let ending = settings.encoding.extension();
+        let file = |Pending { number, outcome }: Pending| {
             // In the order they came about; the identity keeps apart what an import of the store may number again.
             let name = format!("{number:020}-{}-{}.{ending}", outcome.kind, outcome.outcome_id);
-            folder.write("out", &OsString::from(name), &encode_outcome(&outcome, settings.encoding))?;
-        }
+            (OsString::from(name), encode_outcome(&outcome, settings.encoding))
+        };
+        folder.write_all("out", &waiting.into_iter().map(file).collect::<Vec<_>>())?;
         folder.sync("out")
     };
     tokio::task::spawn_blocking(write).await.unwrap_or_else(|join| Err(io::Error::other(join)))
