@@ -11,7 +11,7 @@ use anyhow::Context;
 use clap::Args;
 use serde::Serialize;
 
-use super::{Common, Exit, unexpected};
+use super::{Common, Exit, fresh, unexpected};
 use crate::control::layout::paragraph;
 use crate::control::protocol::{Reply, Request};
 use crate::store::{self, Options, Store};
@@ -53,26 +53,9 @@ pub(super) fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<Exit
         write(arguments, common, &mut BufWriter::new(io::stdout().lock()))?;
         return Ok(Exit::Done);
     };
-    let doing = || format!("writing the export {}", path.display());
-    let mut out = BufWriter::new(create(path).with_context(doing)?);
-    let written = write(arguments, common, &mut out);
-    if written.is_err() {
-        // Half an export would only mislead; the failure itself is told.
-        let _gone = std::fs::remove_file(path);
-    }
-    let count = written?;
-    out.into_inner()
-        .map_err(io::IntoInnerError::into_error)
-        .and_then(|f| f.sync_all())
-        .with_context(doing)?;
+    let count = fresh::write(path, "export", |out| write(arguments, common, out))?;
     common.output().print(&Moved { count, file: path.clone(), store: None })?;
     Ok(Exit::Done)
-}
-
-/// A new file that nobody else may read: an export holds what the store holds.
-fn create(path: &Path) -> io::Result<File> {
-    use std::os::unix::fs::OpenOptionsExt;
-    File::options().write(true).create_new(true).mode(0o600).open(path)
 }
 
 fn write(arguments: &Arguments, common: &Common, out: &mut impl Write) -> anyhow::Result<u64> {

@@ -158,6 +158,12 @@ impl Transfer {
     /// Takes an event: the next state and what follows, or why the event does not apply.
     pub fn step(&self, event: &Event, now: Timestamp) -> Result<Step, Illegal> {
         let mut step = Step::new(self.clone());
+        if let Event::Act(act) = event
+            && act.verb.only_looks()
+        {
+            step.entries.push(What::Act { act: act.clone() });
+            return Ok(step);
+        }
         step.next.changed_at = now;
         match &self.case {
             Case::Release(_) => release::step(&mut step, event, now)?,

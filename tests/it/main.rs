@@ -14,6 +14,7 @@ mod extracts;
 mod intake;
 mod json_schema;
 mod network;
+mod packet_export;
 mod packet_file;
 mod powercut;
 mod privacy;
