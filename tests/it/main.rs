@@ -18,6 +18,7 @@ mod packet_export;
 mod packet_file;
 mod powercut;
 mod privacy;
+mod profile;
 mod rabbit;
 mod service;
 mod signatures;
