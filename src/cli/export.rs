@@ -14,7 +14,7 @@ use serde::Serialize;
 use super::{Common, Exit, fresh, unexpected};
 use crate::control::layout::paragraph;
 use crate::control::protocol::{Reply, Request};
-use crate::store::{self, Options, Store};
+use crate::store::{self, ImportError, Options, Store};
 
 /// Arguments of `export`.
 #[derive(Debug, Args)]
@@ -88,9 +88,22 @@ pub(super) fn import(arguments: &ImportArguments, common: &Common) -> anyhow::Re
         let open = File::open(file).with_context(|| format!("reading the export {}", file.display()))?;
         store::import(&mut BufReader::new(open), &folder)
     };
-    let count = count.with_context(|| format!("importing {}", file.display()))?;
+    let count = count
+        .map_err(|error| into(&folder, error))
+        .with_context(|| format!("importing {}", file.display()))?;
     common.output().print(&Moved { count, file: file.clone(), store: Some(folder) })?;
     Ok(Exit::Done)
+}
+
+/// A store that is there is never written into; which other one is meant, the settings say.
+fn into(folder: &Path, error: ImportError) -> anyhow::Error {
+    match error {
+        ImportError::NotEmpty => anyhow::anyhow!(
+            "{} exists already and is not overwritten: choose another name (store.dir), or move it away",
+            folder.display()
+        ),
+        other => other.into(),
+    }
 }
 
 impl fmt::Display for Moved {

@@ -250,6 +250,8 @@ enum Unverified {
     Signature(#[from] SignatureFault),
     #[error("the trusted certificate cannot be used")]
     Certificate,
+    #[error("the signer's certificate is not the one given with --trust, nor was it issued under that")]
+    NotTrusted,
     #[error("this is an acknowledgement: it can only be verified with the packet it answers")]
     Signal,
 }
@@ -263,17 +265,21 @@ fn judge(octets: &[u8], trusted: &[u8], now: Timestamp) -> Result<Verified, Unve
     };
     let under = |pins: Pins| message.verify(&Terms { pins: &pins, now, leniency: Leniency::default() });
     let pinned = Pins::certificate(trusted.to_vec()).map_err(|_| Unverified::Certificate)?;
-    match under(pinned) {
+    let judged = match under(pinned) {
         // Not the signer's own certificate: perhaps that of who issued it.
         Err(SignatureFault::NotPinned) => match offered_subject(&packet) {
             Some(subject) => {
                 let issuer = Pin::Issuer { certificate: trusted.to_vec(), subject };
-                Ok(under(Pins::new(vec![issuer]).map_err(|_| Unverified::Certificate)?)?)
+                under(Pins::new(vec![issuer]).map_err(|_| Unverified::Certificate)?)
             }
-            None => Err(SignatureFault::NotPinned.into()),
+            None => Err(SignatureFault::NotPinned),
         },
-        judged => Ok(judged?),
-    }
+        judged => judged,
+    };
+    judged.map_err(|fault| match fault {
+        SignatureFault::NotPinned => Unverified::NotTrusted,
+        other => other.into(),
+    })
 }
 
 /// The subject of the certificate the signature carries, unjudged.

@@ -182,6 +182,9 @@ impl Console {
         for (why, count) in &glance.held {
             need(*count, format!("held: {why}"), "throughcare list state=held");
         }
+        for (why, count) in &glance.stuck {
+            need(*count, format!("cannot go on: {why}"), "throughcare list state=preparing state=filing");
+        }
         let reported = "not delivered for a day, or not acknowledged for eight days".to_owned();
         need(glance.reported, reported, "throughcare list older=1d");
         let failed = "ended without being filed, within the last eight days".to_owned();
@@ -257,6 +260,8 @@ impl Console {
         let refusal = |words: String| Err(Refusal::new(RefusalKind::OtherCount, words, next));
         match bulk {
             _ if count > MAX_ACTED => refusal(format!("the selection means more than {MAX_ACTED} transfers")),
+            // Nothing is meant, so nothing needs to be counted.
+            Bulk::Named if count == 0 => Ok(found),
             Bulk::Named if !selector.names_each() => {
                 refusal(format!("the selection means {count} transfers; say so with --expect {count}"))
             }

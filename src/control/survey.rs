@@ -12,12 +12,16 @@ use crate::engine::ledger::{self, DueRow, Quarantined};
 use crate::model::{OdsCode, Timestamp, TransferId};
 use crate::store::{Store, Table};
 use crate::transfer::journal::Entry;
+use crate::transfer::reason::{FilingFault, PrepareFault};
 use crate::transfer::{Case, ReceivedState, ReleaseState, Transfer};
 
 /// How far back an end without success still counts as something to look at.
 const RECENT: Duration = Duration::from_secs(8 * 24 * 60 * 60);
 /// Live transfers looked into for a reported delay: keeps the answer within a tenth of a second.
 const LOOKED_INTO: usize = 5000;
+
+/// A record is written a little after the event that names it; one that is missing longer wants a person.
+const RECORD_MISSING: Duration = Duration::from_secs(60 * 60);
 
 /// The store as operators read it.
 #[derive(Debug, Clone)]
@@ -32,6 +36,8 @@ pub(super) struct Glance {
     pub oldest: BTreeMap<String, Timestamp>,
     /// For each reason for which transfers are held, how many.
     pub held: BTreeMap<String, u64>,
+    /// For each fault that time alone will not mend, how many transfers it keeps from being prepared or filed.
+    pub stuck: BTreeMap<&'static str, u64>,
     /// Not delivered for a day, or not answered for eight.
     pub reported: u64,
     /// Ended without success within the last eight days.
@@ -151,6 +157,12 @@ impl Survey {
                     let hold = self.transfer(id)?.and_then(|t| hold_words(&t));
                     *glance.held.entry(hold.unwrap_or_default()).or_default() += 1;
                 }
+                "preparing" | "filing" if looked_into < LOOKED_INTO => {
+                    looked_into += 1;
+                    if let Some(fault) = self.transfer(id)?.and_then(|t| fault_for_a_person(&t, now)) {
+                        *glance.stuck.entry(fault).or_default() += 1;
+                    }
+                }
                 "not-integrated" | "unanswered" => glance.failed += u64::from(now.since(row.since) <= RECENT),
                 "delivering" | "awaiting-acknowledgement" if looked_into < LOOKED_INTO => {
                     looked_into += 1;
@@ -236,6 +248,31 @@ fn hold_words(transfer: &Transfer) -> Option<String> {
             ReceivedState::Held { hold, .. } => Some(hold.words()),
             ReceivedState::Filing { .. }
             | ReceivedState::Acknowledging { .. }
+            | ReceivedState::Ended { .. } => None,
+        },
+        Case::Noted(_) => None,
+    }
+}
+
+/// Why its work fails again and again, where somebody should look: at once, but for a record that may still be written.
+fn fault_for_a_person(transfer: &Transfer, now: Timestamp) -> Option<&'static str> {
+    match &transfer.case {
+        Case::Release(release) => match &release.state {
+            ReleaseState::Preparing { fault: Some(PrepareFault::RecordMissing), since, .. } => {
+                let words = "the custody record is missing for more than an hour; have it written";
+                (now.since(*since) > RECORD_MISSING).then_some(words)
+            }
+            ReleaseState::Preparing { fault, .. } => fault.map(PrepareFault::words),
+            ReleaseState::AwaitingConfirmation { .. }
+            | ReleaseState::Delivering { .. }
+            | ReleaseState::AwaitingAcknowledgement { .. }
+            | ReleaseState::Held { .. }
+            | ReleaseState::Ended { .. } => None,
+        },
+        Case::Received(received) => match &received.state {
+            ReceivedState::Filing { fault, .. } => fault.map(FilingFault::words),
+            ReceivedState::Acknowledging { .. }
+            | ReceivedState::Held { .. }
             | ReceivedState::Ended { .. } => None,
         },
         Case::Noted(_) => None,

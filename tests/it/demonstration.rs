@@ -66,4 +66,7 @@ fn the_demonstration_does_the_same_through_rabbitmq() {
     let place = tempfile::tempdir().unwrap();
     let report = report(&demo(&place.path().join("demo"), &["--amqp", &broker.url()]));
     assert_eq!(report["ok"], true);
+    let left = broker.topology();
+    assert!(left.contains("amq.topic"), "the broker was asked: {left}");
+    assert!(!left.contains("throughcare.demo"), "a shared broker keeps nothing of it: {left}");
 }
