@@ -37,11 +37,15 @@ pub struct Arguments {
 pub(super) fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<Exit> {
     let now = clock::now();
     let folder = match &arguments.folder {
-        Some(folder) => folder.clone(),
+        // The settings of the sites are read from elsewhere, so their paths must not depend on where we stand.
+        Some(folder) => std::path::absolute(folder)?,
         None => std::env::temp_dir().join(format!("throughcare-demo-{}", std::process::id())),
     };
     if folder.exists() {
-        bail!("{} is there already; name another with --folder", folder.display());
+        bail!(
+            "{} exists already and is not overwritten: choose another name with --folder",
+            folder.display()
+        );
     }
     let story = story::Teller::new(common.json);
     story.say(&format!("Working in {}", folder.display()));
