@@ -182,8 +182,8 @@ impl Console {
         for (why, count) in &glance.held {
             need(*count, format!("held: {why}"), "throughcare list state=held");
         }
-        for (why, count) in &glance.stuck {
-            need(*count, format!("cannot go on: {why}"), "throughcare list state=preparing state=filing");
+        for ((state, why), count) in &glance.stuck {
+            need(*count, format!("cannot go on: {why}"), &format!("throughcare list state={state}"));
         }
         let reported = "not delivered for a day, or not acknowledged for eight days".to_owned();
         need(glance.reported, reported, "throughcare list older=1d");

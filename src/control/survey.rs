@@ -12,7 +12,8 @@ use crate::engine::ledger::{self, DueRow, Quarantined};
 use crate::model::{OdsCode, Timestamp, TransferId};
 use crate::store::{Store, Table};
 use crate::transfer::journal::Entry;
-use crate::transfer::reason::{FilingFault, PrepareFault};
+use crate::transfer::reason::{Delay, FilingFault, PrepareFault};
+use crate::transfer::verdict::TryAgain;
 use crate::transfer::{Case, ReceivedState, ReleaseState, Transfer};
 
 /// How far back an end without success still counts as something to look at.
@@ -36,8 +37,8 @@ pub(super) struct Glance {
     pub oldest: BTreeMap<String, Timestamp>,
     /// For each reason for which transfers are held, how many.
     pub held: BTreeMap<String, u64>,
-    /// For each fault that time alone will not mend, how many transfers it keeps from being prepared or filed.
-    pub stuck: BTreeMap<&'static str, u64>,
+    /// For each state and fault that time alone will not mend, how many transfers it keeps from going on.
+    pub stuck: BTreeMap<(&'static str, &'static str), u64>,
     /// Not delivered for a day, or not answered for eight.
     pub reported: u64,
     /// Ended without success within the last eight days.
@@ -157,16 +158,16 @@ impl Survey {
                     let hold = self.transfer(id)?.and_then(|t| hold_words(&t));
                     *glance.held.entry(hold.unwrap_or_default()).or_default() += 1;
                 }
-                "preparing" | "filing" if looked_into < LOOKED_INTO => {
-                    looked_into += 1;
-                    if let Some(fault) = self.transfer(id)?.and_then(|t| fault_for_a_person(&t, now)) {
-                        *glance.stuck.entry(fault).or_default() += 1;
-                    }
-                }
                 "not-integrated" | "unanswered" => glance.failed += u64::from(now.since(row.since) <= RECENT),
-                "delivering" | "awaiting-acknowledgement" if looked_into < LOOKED_INTO => {
+                "preparing" | "filing" | "delivering" | "acknowledging" | "awaiting-acknowledgement"
+                    if looked_into < LOOKED_INTO =>
+                {
                     looked_into += 1;
-                    glance.reported += u64::from(self.transfer(id)?.is_some_and(|t| was_reported(&t)));
+                    let Some(transfer) = self.transfer(id)? else { continue };
+                    glance.reported += u64::from(was_reported(&transfer));
+                    if let Some(fault) = fault_for_a_person(&transfer, now) {
+                        *glance.stuck.entry((transfer.label(), fault)).or_default() += 1;
+                    }
                 }
                 _ => {}
             }
@@ -263,19 +264,30 @@ fn fault_for_a_person(transfer: &Transfer, now: Timestamp) -> Option<&'static st
                 (now.since(*since) > RECORD_MISSING).then_some(words)
             }
             ReleaseState::Preparing { fault, .. } => fault.map(PrepareFault::words),
+            ReleaseState::Delivering { delivery } => delivery.delay().and_then(ours_to_mend),
             ReleaseState::AwaitingConfirmation { .. }
-            | ReleaseState::Delivering { .. }
             | ReleaseState::AwaitingAcknowledgement { .. }
             | ReleaseState::Held { .. }
             | ReleaseState::Ended { .. } => None,
         },
         Case::Received(received) => match &received.state {
             ReceivedState::Filing { fault, .. } => fault.map(FilingFault::words),
-            ReceivedState::Acknowledging { .. }
-            | ReceivedState::Held { .. }
-            | ReceivedState::Ended { .. } => None,
+            ReceivedState::Acknowledging { delivery } => delivery.delay().and_then(ours_to_mend),
+            ReceivedState::Held { .. } | ReceivedState::Ended { .. } => None,
         },
         Case::Noted(_) => None,
+    }
+}
+
+/// What keeps a message from going out and does not lie with the party: it will not mend itself.
+fn ours_to_mend(delay: Delay) -> Option<&'static str> {
+    match delay {
+        Delay::Delivery(why @ (TryAgain::PacketUnreadable | TryAgain::NoRoute | TryAgain::TlsIdentity)) => {
+            Some(why.words())
+        }
+        Delay::Delivery(_) | Delay::Preparation(_) | Delay::InDoubt | Delay::Filing(_) | Delay::Operator => {
+            None
+        }
     }
 }
 

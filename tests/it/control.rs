@@ -21,8 +21,9 @@ use throughcare::transfer::custody::CustodyEvent;
 use throughcare::transfer::dispatch::PacketRef;
 use throughcare::transfer::event::Event;
 use throughcare::transfer::reason::PrepareFault;
+use throughcare::transfer::verdict::{TryAgain, Verdict};
 
-use crate::json_schema;
+use crate::{json_schema, unchanged};
 
 /// A name that must never be seen: it stands where a record's handle stands.
 const PLANTED: &str = "9990000018";
@@ -160,7 +161,7 @@ fn command(arguments: &[&str]) -> Command {
 }
 
 /// A release that is held when only the patient named the practice, and planned otherwise.
-fn release(stay: &str, basis: &str) -> Value {
+pub fn release(stay: &str, basis: &str) -> Value {
     let id = EventId::derived(&["event", stay]);
     let now = clock::now();
     json!({
@@ -246,6 +247,21 @@ fn what_cannot_be_prepared_needs_somebody_and_its_retries_are_no_change() {
     assert_eq!(row["changed_at"], opened["changed_at"], "our own try is no change");
     let preparing = status["states"].as_array().unwrap().iter().find(|s| s["state"] == "preparing").unwrap();
     assert_eq!(preparing["oldest"], opened["changed_at"], "nor does it make it younger");
+
+    let tell = |event: Event| {
+        let input = Input::Result { transfer: missing, event: Box::new(event) };
+        node.runtime.block_on(node.engine.submit(input)).unwrap();
+    };
+    tell(unchanged::prepared(clock::now()));
+    let attempts =
+        || node.json("list.schema.json", &["list", &missing.to_string()])["transfers"][0]["attempts"].clone();
+    while attempts() != 1 {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    tell(unchanged::answered(Verdict::TryAgain(TryAgain::TlsIdentity)));
+    let text = node.text(&["status"]);
+    assert!(text.contains("the certificates do not fit"), "a practice cannot mend our certificates: {text}");
+    assert!(text.contains("throughcare list state=delivering"), "{text}");
 }
 
 #[test]

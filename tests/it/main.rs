@@ -28,5 +28,6 @@ mod sites;
 mod storage;
 mod tidy;
 mod tools;
+mod unchanged;
 mod wire;
 mod wire_messages;
