@@ -79,7 +79,8 @@ fn run(verb: Verb, act: Act, common: &Common) -> anyhow::Result<Exit> {
     }
 }
 
-/// One refusal makes the whole command say no, so that a script notices.
+/// One refusal makes the whole command say no, and so does a selection that means nothing: a script notices.
 pub(super) fn exit_of(report: &Acted) -> Exit {
-    if report.items.iter().any(|i| i.result == ActResult::Refused) { Exit::Negative } else { Exit::Done }
+    let refused = report.items.iter().any(|i| i.result == ActResult::Refused);
+    if refused || report.items.is_empty() { Exit::Negative } else { Exit::Done }
 }

@@ -11,10 +11,10 @@ use anyhow::Context;
 use clap::Args;
 use serde::Serialize;
 
-use super::{Common, Exit, unexpected};
+use super::{Common, Exit, fresh, unexpected};
 use crate::control::layout::paragraph;
 use crate::control::protocol::{Reply, Request};
-use crate::store::{self, Options, Store};
+use crate::store::{self, ImportError, Options, Store};
 
 /// Arguments of `export`.
 #[derive(Debug, Args)]
@@ -53,26 +53,9 @@ pub(super) fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<Exit
         write(arguments, common, &mut BufWriter::new(io::stdout().lock()))?;
         return Ok(Exit::Done);
     };
-    let doing = || format!("writing the export {}", path.display());
-    let mut out = BufWriter::new(create(path).with_context(doing)?);
-    let written = write(arguments, common, &mut out);
-    if written.is_err() {
-        // Half an export would only mislead; the failure itself is told.
-        let _gone = std::fs::remove_file(path);
-    }
-    let count = written?;
-    out.into_inner()
-        .map_err(io::IntoInnerError::into_error)
-        .and_then(|f| f.sync_all())
-        .with_context(doing)?;
+    let count = fresh::write(path, "export", |out| write(arguments, common, out))?;
     common.output().print(&Moved { count, file: path.clone(), store: None })?;
     Ok(Exit::Done)
-}
-
-/// A new file that nobody else may read: an export holds what the store holds.
-fn create(path: &Path) -> io::Result<File> {
-    use std::os::unix::fs::OpenOptionsExt;
-    File::options().write(true).create_new(true).mode(0o600).open(path)
 }
 
 fn write(arguments: &Arguments, common: &Common, out: &mut impl Write) -> anyhow::Result<u64> {
@@ -105,9 +88,22 @@ pub(super) fn import(arguments: &ImportArguments, common: &Common) -> anyhow::Re
         let open = File::open(file).with_context(|| format!("reading the export {}", file.display()))?;
         store::import(&mut BufReader::new(open), &folder)
     };
-    let count = count.with_context(|| format!("importing {}", file.display()))?;
+    let count = count
+        .map_err(|error| into(&folder, error))
+        .with_context(|| format!("importing {}", file.display()))?;
     common.output().print(&Moved { count, file: file.clone(), store: Some(folder) })?;
     Ok(Exit::Done)
+}
+
+/// A store that is there is never written into; which other one is meant, the settings say.
+fn into(folder: &Path, error: ImportError) -> anyhow::Error {
+    match error {
+        ImportError::NotEmpty => anyhow::anyhow!(
+            "{} exists already and is not overwritten: choose another name (store.dir), or move it away",
+            folder.display()
+        ),
+        other => other.into(),
+    }
 }
 
 impl fmt::Display for Moved {

@@ -11,6 +11,7 @@ mod demo;
 mod event;
 mod export;
 mod extract;
+mod fresh;
 mod list;
 mod output;
 mod packet;
@@ -91,7 +92,7 @@ pub enum Command {
     /// Extracts made of records; needs no daemon
     #[command(subcommand)]
     Extract(extract::Command),
-    /// A packet in a file; needs no daemon
+    /// Packets: out of the daemon's vault, and in files without a daemon
     #[command(subcommand)]
     Packet(packet::Command),
     /// Write the whole store as JSON lines

@@ -1,6 +1,9 @@
-//! `throughcare packet show` and `throughcare packet verify`: a packet in a file, without daemon or settings.
+//! `throughcare packet show` and `throughcare packet verify`: a packet in a file, without daemon or settings; and
+//! `packet export`, which puts one there.
 //!
 //! Shows who, what and how large, never what the record says: names of files and clinical text stay in the packet.
+
+mod export;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -11,7 +14,7 @@ use base64::engine::general_purpose::STANDARD;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::{Common, Exit};
+use super::{Common, Exit, fresh};
 use crate::clock;
 use crate::control::layout::{alarm, bytes, heading, labelled, paragraph, table};
 use crate::model::{ConversationId, MessageId, PartyKey, Timestamp};
@@ -33,6 +36,8 @@ pub enum Command {
     Show(ShowArguments),
     /// Whether signature, coverage and digests hold
     Verify(VerifyArguments),
+    /// Write what a daemon sent, received or got a receipt for into a file
+    Export(export::ExportArguments),
 }
 
 /// Arguments of `packet show`.
@@ -126,6 +131,7 @@ pub(super) fn run(command: &Command, common: &Common) -> anyhow::Result<Exit> {
     match command {
         Command::Show(arguments) => show(arguments, common),
         Command::Verify(arguments) => verify(arguments, common),
+        Command::Export(arguments) => export::run(arguments, common),
     }
 }
 
@@ -193,7 +199,8 @@ fn length(octets: &[u8]) -> u64 {
 fn unpack(packet: &Packet, folder: &Path, trust: &Path) -> anyhow::Result<String> {
     use std::os::unix::fs::DirBuilderExt;
     let doing = || format!("unpacking into {}", folder.display());
-    std::fs::DirBuilder::new().mode(0o700).create(folder).with_context(doing)?;
+    let made = std::fs::DirBuilder::new().mode(0o700).create(folder);
+    made.map_err(|e| fresh::taken(folder, e)).with_context(doing)?;
     let parts = mime::read(&packet.content_type, &packet.body, Strictness::Tolerant, &limits())?;
     let mut line =
         format!("xmlsec1 --verify --enabled-key-data key-name --pubkey-cert-pem {}", trust.display());
@@ -243,6 +250,8 @@ enum Unverified {
     Signature(#[from] SignatureFault),
     #[error("the trusted certificate cannot be used")]
     Certificate,
+    #[error("the signer's certificate is not the one given with --trust, nor was it issued under that")]
+    NotTrusted,
     #[error("this is an acknowledgement: it can only be verified with the packet it answers")]
     Signal,
 }
@@ -256,17 +265,21 @@ fn judge(octets: &[u8], trusted: &[u8], now: Timestamp) -> Result<Verified, Unve
     };
     let under = |pins: Pins| message.verify(&Terms { pins: &pins, now, leniency: Leniency::default() });
     let pinned = Pins::certificate(trusted.to_vec()).map_err(|_| Unverified::Certificate)?;
-    match under(pinned) {
+    let judged = match under(pinned) {
         // Not the signer's own certificate: perhaps that of who issued it.
         Err(SignatureFault::NotPinned) => match offered_subject(&packet) {
             Some(subject) => {
                 let issuer = Pin::Issuer { certificate: trusted.to_vec(), subject };
-                Ok(under(Pins::new(vec![issuer]).map_err(|_| Unverified::Certificate)?)?)
+                under(Pins::new(vec![issuer]).map_err(|_| Unverified::Certificate)?)
             }
-            None => Err(SignatureFault::NotPinned.into()),
+            None => Err(SignatureFault::NotPinned),
         },
-        judged => Ok(judged?),
-    }
+        judged => judged,
+    };
+    judged.map_err(|fault| match fault {
+        SignatureFault::NotPinned => Unverified::NotTrusted,
+        other => other.into(),
+    })
 }
 
 /// The subject of the certificate the signature carries, unjudged.

@@ -1,11 +1,8 @@
 //! Whether settings make sense together, said so that the reader knows what to do.
 //!
-//! Looks at the files the settings name (there, readable by whom) but opens none: whether a certificate is one is
-//! found out by the part that uses it.
+//! Looks at values only. The files they name are opened and judged by the daemon, in `daemon::material`.
 
 use std::fmt;
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -36,7 +33,6 @@ pub(super) fn all(config: &Config) -> Vec<Problem> {
     service(config, &mut found);
     queue(config, &mut found);
     wire(config, &mut found);
-    secrets(config, &mut found);
     limits(config, &mut found);
     outside(config, &mut found);
     found.0
@@ -102,19 +98,21 @@ fn queue(config: &Config, found: &mut Found) {
         "between 1 and 4096 events may be held at once",
         "Leave it at 512",
     );
-    if let Some(path) = &amqp.url_file {
-        secret_file(path, "amqp.url_file", found);
-    }
 }
 
 fn wire(config: &Config, found: &mut Found) {
     let (inbox, tls, signing) = (&config.inbox, &config.tls, &config.signing);
-    let has_tls = tls.certificate.is_some() && tls.key.is_some();
     found.when(
-        inbox.listen.is_some() && (!has_tls || tls.trust.is_empty()),
-        "inbox.listen",
-        "the inbox is open but mutual TLS is not set up, so anyone could deliver",
-        "Set tls.certificate, tls.key and tls.trust, or remove inbox.listen",
+        tls.certificate.is_none() && tls.key.is_none(),
+        "tls.certificate",
+        "it is not set; nothing can be sent or received without it",
+        "Set tls.certificate, tls.key and tls.trust",
+    );
+    found.when(
+        inbox.listen.is_some() && tls.certificate.is_some() && tls.trust.is_empty(),
+        "tls.trust",
+        "the inbox is open but no root is trusted, so no practice could deliver",
+        "Name the root of the practices' certificates, or remove inbox.listen",
     );
     found.when(
         !inbox.path.starts_with('/') || inbox.path.len() > 255 || inbox.path.contains(['?', '#', ' ']),
@@ -151,58 +149,6 @@ fn wire(config: &Config, found: &mut Found) {
             "a certificate and its key are set together or not at all",
             "Set the missing one, or remove the other",
         );
-    }
-    let broker = [("amqp.certificate", &config.amqp.certificate), ("amqp.trust", &config.amqp.trust)];
-    let ours = [("tls.certificate", &tls.certificate), ("signing.certificate", &signing.certificate)];
-    let single = broker.into_iter().chain(ours).filter_map(|(key, path)| path.as_ref().map(|p| (key, p)));
-    let several = tls.trust.iter().map(|p| ("tls.trust", p)).chain(tls.crl.iter().map(|p| ("tls.crl", p)));
-    for (key, path) in single.chain(several) {
-        found.when(
-            !path.is_file(),
-            key,
-            &format!("there is no file {}", path.display()),
-            "Put the PEM file there, or correct the path",
-        );
-    }
-}
-
-fn secrets(config: &Config, found: &mut Found) {
-    let keys =
-        [("amqp.key", &config.amqp.key), ("tls.key", &config.tls.key), ("signing.key", &config.signing.key)];
-    for (name, path) in keys {
-        if let Some(path) = path {
-            secret_file(path, name, found);
-        }
-    }
-    // The sealing key is made at the first start, so it may be missing; a present one is checked.
-    if config.vault.key.exists() {
-        secret_file(&config.vault.key, "vault.key", found);
-    }
-}
-
-/// A secret must be there, a file, and closed to everyone else on the machine.
-fn secret_file(path: &Path, key: &str, found: &mut Found) {
-    match std::fs::metadata(path) {
-        Ok(file) => {
-            found.when(
-                !file.is_file(),
-                key,
-                &format!("{} is not a file", path.display()),
-                "Give the path of the file itself",
-            );
-            found.when(
-                file.permissions().mode() & 0o007 != 0,
-                key,
-                &format!("everyone on this machine may use {}", path.display()),
-                &format!("Run: chmod 400 {}", path.display()),
-            );
-        }
-        Err(e) => found.when(
-            true,
-            key,
-            &format!("{} cannot be looked at: {}", path.display(), e.kind()),
-            "Put the file there and let the service's user read it, or have systemd pass it (LoadCredential)",
-        ),
     }
 }
 
@@ -270,16 +216,19 @@ mod tests {
         Config::parse(text).unwrap().check().into_iter().map(|p| p.key).collect()
     }
 
+    /// What every installation has.
+    const LEAST: &str = "[tls]\ncertificate = \"tls.pem\"\nkey = \"tls.key\"\n";
+
     #[test]
     fn settings_that_make_sense_have_no_problem() {
-        assert_eq!(problems(""), Vec::<String>::new());
+        assert_eq!(problems(LEAST), Vec::<String>::new());
     }
 
     #[test]
     fn impossible_pairs_are_refused_by_name() {
         let table = [
             ("[telemetry]\nlisten = \"0.0.0.0:9464\"", "telemetry.listen"),
-            ("[inbox]\nlisten = \"0.0.0.0:8443\"", "inbox.listen"),
+            ("[inbox]\nlisten = \"0.0.0.0:8443\"", "tls.trust"),
             ("[amqp]\nurl = \"amqp://localhost\"\nqueue = \"\"", "amqp.queue"),
             (
                 "[amqp]\nurl = \"amqp://localhost\"\noutcome_exchange = \"throughcare.dead-letters\"",
@@ -292,27 +241,10 @@ mod tests {
             ("[inbox]\npath = \"gp2gp\"", "inbox.path"),
         ];
         for (text, key) in table {
-            assert!(
-                problems(text).iter().any(|k| k == key),
-                "{text} must be refused for {key}: {:?}",
-                problems(text)
-            );
+            let text = format!("{LEAST}{text}");
+            assert_eq!(problems(&text), [key], "{text} must be refused for {key} and nothing else");
         }
-    }
-
-    #[test]
-    fn a_key_that_everyone_may_read_is_refused_with_the_command_that_closes_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let key = folder.path().join("signing.key");
-        std::fs::write(&key, "not looked into").unwrap();
-        let text = format!("[signing]\ncertificate = {key:?}\nkey = {key:?}\n");
-        let set = |mode| std::fs::set_permissions(&key, std::fs::Permissions::from_mode(mode)).unwrap();
-        set(0o644);
-        let found = Config::parse(&text).unwrap().check();
-        let problem =
-            found.iter().find(|p| p.key == "signing.key").expect("a world-readable key is a problem");
-        assert!(problem.remedy.contains("chmod 400 "), "{problem}");
-        set(0o640);
-        assert_eq!(problems(&text), Vec::<String>::new(), "the service's group may read it");
+        assert_eq!(problems(""), ["tls.certificate"], "nothing moves without TLS");
+        assert_eq!(problems("[tls]\nkey = \"tls.key\"\n"), ["tls.certificate"], "said once");
     }
 }

@@ -7,6 +7,7 @@
 //! environment overrides: what the file says is what runs, so that an operator has one place to look.
 
 mod check;
+mod private;
 mod secret;
 mod sections;
 mod units;
@@ -16,6 +17,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub use check::Problem;
+pub use private::open_to_others;
 pub use secret::{AmqpUrl, InvalidAmqpUrl};
 pub use sections::{
     Amqp, ApplicationAck, Control, Directory, Filing, Inbox, Limits, LogFormat, LogLevel, Mode, OutcomeForm,

@@ -22,45 +22,47 @@ pub struct Client {
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// Nobody listens, or we may not.
-    #[error("{}", unreachable(socket, source))]
+    #[error("{}", unreachable(socket, cause))]
     Unreachable {
         /// The socket.
         socket: PathBuf,
-        /// What the system said.
-        source: io::Error,
+        /// What the system said; part of the words above, which end with what to do.
+        cause: io::Error,
     },
     /// The daemon went away or fell silent while we waited.
-    #[error("the daemon did not answer to the end; see its log: journalctl -u throughcare")]
-    Broken(#[source] io::Error),
+    #[error("the daemon did not answer to the end: {0}\nSee its log: journalctl -u throughcare")]
+    Broken(io::Error),
     /// The daemon said something this version does not know.
-    #[error("the daemon's answer cannot be read; restart it after an upgrade: systemctl restart throughcare")]
-    NotUnderstood(#[source] serde_json::Error),
+    #[error(
+        "the daemon's answer cannot be read: {0}\nRestart it after an upgrade: systemctl restart throughcare"
+    )]
+    NotUnderstood(serde_json::Error),
     /// The daemon refused.
     #[error(transparent)]
     Refused(#[from] Refusal),
 }
 
-fn unreachable(socket: &Path, source: &io::Error) -> String {
+fn unreachable(socket: &Path, cause: &io::Error) -> String {
     let socket = socket.display();
-    match source.kind() {
+    match cause.kind() {
         io::ErrorKind::PermissionDenied => {
             format!(
-                "you may not use {socket}; ask to be made a member of its group: usermod -aG throughcare NAME"
+                "you may not use {socket}\nAsk to be made a member of its group: usermod -aG throughcare NAME"
             )
         }
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
             format!(
-                "no daemon listens on {socket}; start it with `systemctl start throughcare`, or name its socket with --socket"
+                "no daemon answers on {socket}\nStart it with `systemctl start throughcare`, or name its socket with --socket."
             )
         }
-        _ => format!("the daemon cannot be reached on {socket}: {source}"),
+        _ => format!("the daemon cannot be reached on {socket}: {cause}"),
     }
 }
 
 impl Client {
     /// Connects to the daemon's socket.
     pub fn connect(socket: &Path) -> Result<Self, ClientError> {
-        let failed = |source| ClientError::Unreachable { socket: socket.to_owned(), source };
+        let failed = |cause| ClientError::Unreachable { socket: socket.to_owned(), cause };
         let stream = UnixStream::connect(socket).map_err(failed)?;
         stream.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
         stream.set_write_timeout(Some(PATIENCE)).map_err(failed)?;

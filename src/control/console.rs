@@ -2,6 +2,8 @@
 //!
 //! Writes nothing itself. Where events come from and how one is taken in is given to it by the daemon.
 
+mod disclosure;
+
 use std::future::Future;
 use std::io::{self, Write};
 use std::pin::Pin;
@@ -41,6 +43,11 @@ fn is_reason(text: &str) -> bool {
     !text.trim().is_empty() && text.chars().count() <= 500
 }
 
+fn without_reason() -> Refusal {
+    let words = "an act needs a reason of 1 to 500 characters";
+    Refusal::new(RefusalKind::NotUnderstood, words, "Say why with --reason.")
+}
+
 /// What the daemon gives the console.
 pub struct Parts {
     /// The engine's front door.
@@ -78,6 +85,9 @@ impl Console {
     pub async fn answer(self: Arc<Self>, request: Request, peer: Peer, replies: Replies) {
         let answer = match request {
             Request::Export => return self.export(replies).await,
+            Request::PacketExport { id, part, reason } if is_reason(&reason) => {
+                self.disclose(&id, part, reason, peer, &replies).await
+            }
             Request::Status => self.reading(Self::status).await,
             Request::List { selector, limit } => self.reading(move |c| c.list(&selector, limit)).await,
             Request::Show { id } => self.reading(move |c| c.show(&id)).await,
@@ -86,9 +96,9 @@ impl Console {
             Request::QuarantineShow { id } => {
                 self.reading(move |c| Ok(Reply::QuarantineShow(set_aside(&c.survey.set_aside(&id)?)))).await
             }
+            Request::PacketExport { .. } => Err(without_reason()),
             Request::Act { reason, .. } | Request::QuarantineAct { reason, .. } if !is_reason(&reason) => {
-                let words = "an act needs a reason of 1 to 500 characters";
-                Err(Refusal::new(RefusalKind::NotUnderstood, words, "Say why with --reason."))
+                Err(without_reason())
             }
             Request::Act { verb, selector, reason, bulk } => {
                 self.act(verb, selector, reason, bulk, peer).await
@@ -172,6 +182,9 @@ impl Console {
         for (why, count) in &glance.held {
             need(*count, format!("held: {why}"), "throughcare list state=held");
         }
+        for ((state, why), count) in &glance.stuck {
+            need(*count, format!("cannot go on: {why}"), &format!("throughcare list state={state}"));
+        }
         let reported = "not delivered for a day, or not acknowledged for eight days".to_owned();
         need(glance.reported, reported, "throughcare list older=1d");
         let failed = "ended without being filed, within the last eight days".to_owned();
@@ -236,11 +249,7 @@ impl Console {
             };
             items.push(ActedItem { id: transfer.id.to_string(), result, words });
         }
-        let verb = match verb {
-            Verb::Retry => "retry",
-            Verb::Cancel => "cancel",
-        };
-        Ok(Reply::Acted(Acted { verb: verb.to_owned(), dry_run: bulk == Bulk::DryRun, items }))
+        Ok(Reply::Acted(Acted { verb: verb.words().to_owned(), dry_run: bulk == Bulk::DryRun, items }))
     }
 
     /// The transfers an act means, if it may mean them.
@@ -251,6 +260,8 @@ impl Console {
         let refusal = |words: String| Err(Refusal::new(RefusalKind::OtherCount, words, next));
         match bulk {
             _ if count > MAX_ACTED => refusal(format!("the selection means more than {MAX_ACTED} transfers")),
+            // Nothing is meant, so nothing needs to be counted.
+            Bulk::Named if count == 0 => Ok(found),
             Bulk::Named if !selector.names_each() => {
                 refusal(format!("the selection means {count} transfers; say so with --expect {count}"))
             }

@@ -90,6 +90,25 @@ pub enum Request {
     },
     /// The whole store as JSON lines.
     Export,
+    /// What lies sealed of one transfer, unsealed: it discloses a record.
+    PacketExport {
+        /// The beginning of its identifier.
+        id: String,
+        /// Which of its packets.
+        part: Sealed,
+        /// Why, in the operator's words: kept in the timeline.
+        reason: String,
+    },
+}
+
+/// What lies sealed of a transfer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Sealed {
+    /// The packet with the record, as it was last sent or as it came.
+    Packet,
+    /// The other end's signed receipt for what we sent.
+    Receipt,
 }
 
 /// What can be done to something set aside.
@@ -138,6 +157,10 @@ pub enum Reply {
     Line(String),
     /// The end of an export.
     Exported(views::Exported),
+    /// Some octets of a packet, base64.
+    Octets(String),
+    /// The end of a packet.
+    PacketExported(views::PacketExported),
     /// It could not be answered.
     Refused(Refusal),
 }

@@ -85,7 +85,13 @@ impl Selector {
         let wrong = |why: String| InvalidSelector::Value { term: term.to_owned(), why };
         match term.split_once('=') {
             Some(("state", "any")) => self.states.extend(Transfer::LABELS.iter().map(|l| (*l).to_owned())),
-            Some(("state", label)) => self.states.push(label.to_ascii_lowercase()),
+            Some(("state", label)) => {
+                let label = label.to_ascii_lowercase();
+                if !Transfer::LABELS.contains(&label.as_str()) {
+                    return Err(wrong(format!("a state is any or one of {}", Transfer::LABELS.join(", "))));
+                }
+                self.states.push(label);
+            }
             Some(("kind", label)) => self.kinds.push(label.to_ascii_lowercase()),
             Some(("party", code)) => {
                 self.parties.push(OdsCode::parse(code).map_err(|e| wrong(e.to_string()))?)
@@ -158,6 +164,7 @@ mod tests {
         assert!(error("held").contains("state="), "{}", error("held"));
         assert!(error("abc").contains("at least 4"));
         assert!(error("older=soon").contains("90s"));
+        assert!(error("state=waiting").contains("one of awaiting-confirmation, preparing, "));
         assert!(error("party=!").contains("ODS code"));
         assert!(!Selector::parse(&["state=held"]).unwrap().names_each());
         assert!(Selector::parse(&["7d2f"]).unwrap().names_each());

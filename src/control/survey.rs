@@ -12,12 +12,17 @@ use crate::engine::ledger::{self, DueRow, Quarantined};
 use crate::model::{OdsCode, Timestamp, TransferId};
 use crate::store::{Store, Table};
 use crate::transfer::journal::Entry;
+use crate::transfer::reason::{Delay, FilingFault, PrepareFault};
+use crate::transfer::verdict::TryAgain;
 use crate::transfer::{Case, ReceivedState, ReleaseState, Transfer};
 
 /// How far back an end without success still counts as something to look at.
 const RECENT: Duration = Duration::from_secs(8 * 24 * 60 * 60);
 /// Live transfers looked into for a reported delay: keeps the answer within a tenth of a second.
 const LOOKED_INTO: usize = 5000;
+
+/// A record is written a little after the event that names it; one that is missing longer wants a person.
+const RECORD_MISSING: Duration = Duration::from_secs(60 * 60);
 
 /// The store as operators read it.
 #[derive(Debug, Clone)]
@@ -32,6 +37,8 @@ pub(super) struct Glance {
     pub oldest: BTreeMap<String, Timestamp>,
     /// For each reason for which transfers are held, how many.
     pub held: BTreeMap<String, u64>,
+    /// For each state and fault that time alone will not mend, how many transfers it keeps from going on.
+    pub stuck: BTreeMap<(&'static str, &'static str), u64>,
     /// Not delivered for a day, or not answered for eight.
     pub reported: u64,
     /// Ended without success within the last eight days.
@@ -152,9 +159,15 @@ impl Survey {
                     *glance.held.entry(hold.unwrap_or_default()).or_default() += 1;
                 }
                 "not-integrated" | "unanswered" => glance.failed += u64::from(now.since(row.since) <= RECENT),
-                "delivering" | "awaiting-acknowledgement" if looked_into < LOOKED_INTO => {
+                "preparing" | "filing" | "delivering" | "acknowledging" | "awaiting-acknowledgement"
+                    if looked_into < LOOKED_INTO =>
+                {
                     looked_into += 1;
-                    glance.reported += u64::from(self.transfer(id)?.is_some_and(|t| was_reported(&t)));
+                    let Some(transfer) = self.transfer(id)? else { continue };
+                    glance.reported += u64::from(was_reported(&transfer));
+                    if let Some(fault) = fault_for_a_person(&transfer, now) {
+                        *glance.stuck.entry((transfer.label(), fault)).or_default() += 1;
+                    }
                 }
                 _ => {}
             }
@@ -240,6 +253,44 @@ fn hold_words(transfer: &Transfer) -> Option<String> {
             | ReceivedState::Ended { .. } => None,
         },
         Case::Noted(_) => None,
+    }
+}
+
+/// Why its work fails again and again, where somebody should look: at once, but for a record that may still be written.
+fn fault_for_a_person(transfer: &Transfer, now: Timestamp) -> Option<&'static str> {
+    match &transfer.case {
+        Case::Release(release) => match &release.state {
+            ReleaseState::Preparing { fault: Some(PrepareFault::RecordMissing), since, .. } => {
+                let words = "the custody record is missing for more than an hour; have it written";
+                (now.since(*since) > RECORD_MISSING).then_some(words)
+            }
+            ReleaseState::Preparing { fault, .. } => fault.map(PrepareFault::words),
+            ReleaseState::Delivering { delivery } => delivery.delay().and_then(ours_to_mend),
+            ReleaseState::AwaitingConfirmation { .. }
+            | ReleaseState::AwaitingAcknowledgement { .. }
+            | ReleaseState::Held { .. }
+            | ReleaseState::Ended { .. } => None,
+        },
+        Case::Received(received) => match &received.state {
+            ReceivedState::Filing { fault, .. } | ReceivedState::Refusing { fault, .. } => {
+                fault.map(FilingFault::words)
+            }
+            ReceivedState::Acknowledging { delivery } => delivery.delay().and_then(ours_to_mend),
+            ReceivedState::Held { .. } | ReceivedState::Ended { .. } => None,
+        },
+        Case::Noted(_) => None,
+    }
+}
+
+/// What keeps a message from going out and does not lie with the party: it will not mend itself.
+fn ours_to_mend(delay: Delay) -> Option<&'static str> {
+    match delay {
+        Delay::Delivery(why @ (TryAgain::PacketUnreadable | TryAgain::NoRoute | TryAgain::TlsIdentity)) => {
+            Some(why.words())
+        }
+        Delay::Delivery(_) | Delay::Preparation(_) | Delay::InDoubt | Delay::Filing(_) | Delay::Operator => {
+            None
+        }
     }
 }
 

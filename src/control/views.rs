@@ -268,6 +268,17 @@ pub struct Exported {
     pub lines: u64,
 }
 
+/// The end of a packet that was taken out.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PacketExported {
+    /// The transfer it belongs to.
+    pub transfer: TransferId,
+    /// `packet` or `receipt`.
+    pub part: super::protocol::Sealed,
+    /// How many bytes.
+    pub bytes: u64,
+}
+
 /// The part of an identifier that is shown where space is short.
 pub fn short(id: &TransferId) -> String {
     id.to_string().chars().take(8).collect()

@@ -68,7 +68,7 @@ impl Watch {
                 tracing::error!(what, error = format!("{error:#}"), "not reloaded; the last good one stays")
             }
         };
-        say("certificates", self.opened.tls().and_then(|tls| Ok(tls.reload()?)));
+        say("certificates", self.opened.tls.reload().map_err(Into::into));
         say("signing key", self.opened.signer.reload().map_err(Into::into));
         say("directory", self.opened.directory.reload(clock::now()).map_err(Into::into));
         self.renew_rules();

@@ -5,23 +5,25 @@
 
 mod door;
 mod housekeeping;
+mod material;
 mod parts;
 
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, anyhow};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::clock;
-use crate::config::{Config, OutcomeForm};
+use crate::config::{Config, OutcomeForm, Problem};
 use crate::control::console::{Console, Parts};
 use crate::control::server;
 use crate::control::views;
 use crate::daemon::door::{Door, Outcomes};
+use crate::daemon::material::Material;
 use crate::daemon::parts::Opened;
 use crate::engine::{self, EngineError, Handle};
 use crate::inbox::{ACTIONS, ACTIONS_WITHOUT_PUSH, Aside, Inbox, InboxLimits, Reception, Wire, post_signals};
@@ -30,26 +32,27 @@ use crate::intake::{Link, amqp, spool};
 use crate::perform;
 use crate::telemetry::{self, Phase};
 
+pub use material::MissingVaultKey;
+
 /// Async signals waiting to be posted; a lost one is drawn again by its message.
 const SIGNALS: usize = 1024;
 
 /// How long the engine may take over its last commit once nobody speaks to it any more.
 const LAST_COMMIT: Duration = Duration::from_secs(10);
 
+/// Everything that would keep a daemon with these settings from starting, as far as it can be read: settings, directory,
+/// certificates, keys. Writes nothing. `missing` says what a missing vault key means.
+pub fn problems(config: &Config, missing: MissingVaultKey) -> Vec<Problem> {
+    Material::open(config, missing).err().unwrap_or_default()
+}
+
 /// Runs until `stop` completes, or until the store fails.
 pub async fn run(config: Config, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
-    let problems = config.check();
-    if !problems.is_empty() {
+    let material = Material::open(&config, MissingVaultKey::Made).map_err(|problems| {
         let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        bail!("the settings cannot be used:\n{}", lines.join("\n"));
-    }
-    let opened = Opened::open(&config)?;
-    if opened.directory.current().served().next().is_none() {
-        let file = config.directory.file.display();
-        bail!(
-            "{file} has no entry with `served = true`, so every event would be refused and nothing could be signed for"
-        );
-    }
+        anyhow!("the settings cannot be used:\n{}", lines.join("\n"))
+    })?;
+    let opened = Opened::open(&config, material)?;
     let started_at = clock::now();
     let metrics = opened.metrics.clone();
     let observe: engine::Observe = Box::new(move |operations, took| {
@@ -73,7 +76,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> anyhow::Resu
     tasks.spawn(server::serve(listener, move |request, peer, replies| {
         Arc::clone(&console).answer(request, peer, replies)
     }));
-    start_intake(&config, &opened, &handle, link, rules.subscribe(), (&stopped, &mut doors))?;
+    start_intake(&config, &opened, &handle, link, rules.subscribe(), (&stopped, &mut doors));
     tasks.spawn(housekeeping::watch(housekeeping::Watch {
         config: config.clone(),
         opened: opened.clone(),
@@ -168,7 +171,7 @@ async fn start_inbox(
     (doors, tasks): (&mut JoinSet<()>, &mut JoinSet<()>),
 ) -> anyhow::Result<()> {
     let Some(address) = config.inbox.listen else { return Ok(()) };
-    let tls = opened.tls()?;
+    let tls = opened.tls.clone();
     let (signals, queue) = tokio::sync::mpsc::channel(SIGNALS);
     tasks.spawn(post_signals(queue, opened.transport(), opened.directory.clone()));
     let wire = Wire {
@@ -211,11 +214,11 @@ fn start_intake(
     link: watch::Sender<Link>,
     rules: watch::Receiver<Arc<Rules>>,
     (stopped, doors): (&watch::Receiver<bool>, &mut JoinSet<()>),
-) -> anyhow::Result<()> {
+) {
     let door = door(opened, handle, stopped);
     let outcomes = Outcomes { store: opened.store.clone(), engine: handle.clone() };
     let out = watch::Sender::new(Link::Down { since: clock::now(), error: None });
-    match parts::broker(config)? {
+    match opened.broker.clone() {
         Some(settings) => {
             doors.spawn(amqp::consume(settings.clone(), door, rules, link, stopped.clone()));
             doors.spawn(amqp::publish(settings, outcomes, out, stopped.clone()));
@@ -227,7 +230,6 @@ fn start_intake(
             doors.spawn(spool::publish(settings, outcomes, out, stopped.clone()));
         }
     }
-    Ok(())
 }
 
 fn encoding(form: OutcomeForm) -> Encoding {

@@ -4,17 +4,17 @@ use std::sync::Arc;
 
 use anyhow::Context;
 
-use crate::clock;
 use crate::config::{ApplicationAck, Config, Mode};
+use crate::daemon::material::Material;
 use crate::directory::{Directory, DirectoryHandle, Standing as Place};
 use crate::engine::{Engine, Limits};
 use crate::intake::amqp;
 use crate::intake::contract::{AllowedNumbers, Rules, Standing};
-use crate::perform::{Acknowledge, SignerHandle, SigningFiles, Tools};
+use crate::perform::{Acknowledge, SignerHandle, Tools};
 use crate::records::{FilingFolder, FolderLimits, RecordFolder};
-use crate::store::{Keyring, Options, Store, Vault};
+use crate::store::{Options, Store, Vault};
 use crate::telemetry::{Metrics, Probe};
-use crate::transport::{Tls, TlsFiles, Transport, TransportLimits};
+use crate::transport::{Tls, Transport, TransportLimits};
 
 /// Everything that is opened once.
 #[derive(Clone)]
@@ -31,25 +31,21 @@ pub struct Opened {
     pub vault: Vault,
     /// Our signature.
     pub signer: SignerHandle,
-    tls: Option<Tls>,
+    /// The broker, where one is configured.
+    pub broker: Option<amqp::Settings>,
+    /// Our certificate and the roots we trust.
+    pub tls: Tls,
     transport: Transport,
     records: Arc<RecordFolder>,
     filing: FilingFolder,
 }
 
 impl Opened {
-    /// Opens everything, in the order in which a failure says most.
-    pub fn open(config: &Config) -> anyhow::Result<Self> {
+    /// Opens what is written, around what was read.
+    pub fn open(config: &Config, material: Material) -> anyhow::Result<Self> {
+        let Material { directory, tls, signer, keys, broker } = material;
         let metrics = Arc::new(Metrics::new());
         let probe = Arc::new(Probe::new(metrics.clone()));
-        let directory = DirectoryHandle::open(&config.directory.file, clock::now())?;
-        let tls = Tls::open(tls_files(config)?)?;
-        let signer = match (&config.signing.certificate, &config.signing.key) {
-            (Some(certificate), Some(key)) => {
-                SignerHandle::open(SigningFiles { certificate: certificate.clone(), key: key.clone() })?
-            }
-            (_, _) => SignerHandle::default(),
-        };
         let folder = |path: &std::path::Path| {
             std::fs::create_dir_all(path)
                 .with_context(|| format!("cannot make the folder {}", path.display()))
@@ -73,10 +69,10 @@ impl Opened {
         };
         let store = Store::open(&config.store.dir, &options)?;
         let vault_folder = config.store.dir.with_file_name("vault");
-        let vault = Vault::open(&vault_folder, Keyring::load_or_create(&config.vault.key)?)?;
+        let vault = Vault::open(&vault_folder, keys.context("the vault key was not made")?)?;
         let transport = Transport::new(tls.clone(), directory.clone(), TransportLimits::default());
-        let (tls, records) = (Some(tls), Arc::new(records));
-        Ok(Self { metrics, probe, directory, store, vault, signer, tls, transport, records, filing })
+        let records = Arc::new(records);
+        Ok(Self { metrics, probe, directory, store, vault, signer, broker, tls, transport, records, filing })
     }
 
     /// The engine, where the store left off.
@@ -108,49 +104,10 @@ impl Opened {
         }
     }
 
-    /// Our certificate and the roots we trust.
-    pub fn tls(&self) -> anyhow::Result<Tls> {
-        self.tls.clone().context("[tls] has no certificate")
-    }
-
     /// The way to the parties.
     pub fn transport(&self) -> Transport {
         self.transport.clone()
     }
-}
-
-fn tls_files(config: &Config) -> anyhow::Result<TlsFiles> {
-    let certificate = config.tls.certificate.clone();
-    let key = config.tls.key.clone();
-    Ok(TlsFiles {
-        certificate: certificate
-            .context("[tls] certificate is not set; it is needed to send and to receive")?,
-        key: key.context("[tls] key is not set; it is needed to send and to receive")?,
-        roots: config.tls.trust.clone(),
-        crls: config.tls.crl.clone(),
-    })
-}
-
-/// The broker, where one is configured.
-pub fn broker(config: &Config) -> anyhow::Result<Option<amqp::Settings>> {
-    let Some(url) = config.broker_url()? else { return Ok(None) };
-    let mut settings = amqp::Settings::new(amqp::BrokerUrl::parse(url.reveal())?);
-    settings.queue.clone_from(&config.amqp.queue);
-    settings.dead_letters.clone_from(&config.amqp.dead_letter_exchange);
-    settings.outcomes.clone_from(&config.amqp.outcome_exchange);
-    settings.encoding = super::encoding(config.amqp.outcomes_as);
-    settings.prefetch = config.amqp.prefetch;
-    if config.amqp.declare_topology {
-        settings.topology = amqp::Topology::Declare;
-    }
-    let read = |file: &std::path::PathBuf| {
-        std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))
-    };
-    settings.tls.roots = config.amqp.trust.as_ref().map(read).transpose()?;
-    if let (Some(certificate), Some(key)) = (&config.amqp.certificate, &config.amqp.key) {
-        settings.tls.identity = Some((read(certificate)?, read(key)?));
-    }
-    Ok(Some(settings))
 }
 
 /// Which events are taken, by the settings and the directory in force.

@@ -9,7 +9,7 @@ use crate::model::{Timestamp, TransferId};
 use crate::store::{Changes, Store, Table};
 use crate::transfer::journal::Entry;
 use crate::transfer::outcome::Outcome;
-use crate::transfer::{Case, Step, Transfer};
+use crate::transfer::{Case, Step, Transfer, Waits};
 
 /// Pending changes over the store.
 pub struct Draft<'s> {
@@ -64,21 +64,22 @@ impl<'s> Draft<'s> {
         }
     }
 
-    /// Takes the result of a step; `before` is the transfer it was made from. Returns the transfer as it is now.
-    pub fn take(&mut self, before: Option<Transfer>, step: Step, now: Timestamp) -> Transfer {
+    /// Takes the result of a step; `before` is the transfer it was made from. Returns what the transfer waits for now.
+    pub fn take(&mut self, before: Option<Transfer>, step: Step, now: Timestamp) -> Waits {
         let Step { mut next, effect: _, entries, outcomes } = step;
         for what in entries {
             self.entries.push((next.id, next.entries, Entry { at: now, what }));
             next.entries += 1;
         }
         self.outbox.extend(outcomes);
+        let waits = next.waits();
         match self.transfers.get_mut(&next.id) {
-            Some((_, latest)) => *latest = next.clone(),
-            None => {
-                self.transfers.insert(next.id, (before, next.clone()));
-            }
+            Some((_, latest)) => *latest = next,
+            // Asking for work changes nothing yet.
+            None if before.as_ref() == Some(&next) => {}
+            None => drop(self.transfers.insert(next.id, (before, next))),
         }
-        next
+        waits
     }
 
     /// Publishes an outcome that belongs to no transfer.

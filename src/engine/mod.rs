@@ -386,8 +386,7 @@ impl Engine {
     fn open_transfer(&mut self, draft: &mut Draft<'_>, id: TransferId, event: &Event, now: Timestamp) {
         match Transfer::open(id, event, now) {
             Ok(step) => {
-                let next = draft.take(None, step, now);
-                self.agenda.place(id, next.waits());
+                self.agenda.place(id, draft.take(None, step, now));
             }
             Err(illegal) => tracing::error!(transfer = %id, %illegal, "an event opened nothing"),
         }
@@ -405,8 +404,7 @@ impl Engine {
         };
         match transfer.step(event, now) {
             Ok(step) => {
-                let next = draft.take(Some(transfer), step, now);
-                self.agenda.place(id, next.waits());
+                self.agenda.place(id, draft.take(Some(transfer), step, now));
                 Ok(Reply::Taken)
             }
             Err(illegal) => {
@@ -441,8 +439,7 @@ impl Engine {
                     orders.push(Order { transfer: id, at: now, effect });
                 }
                 Ok(step) => {
-                    let next = draft.take(Some(transfer), step, now);
-                    self.agenda.place(id, next.waits());
+                    self.agenda.place(id, draft.take(Some(transfer), step, now));
                 }
                 Err(Illegal { event, state }) => {
                     tracing::error!(transfer = %id, event, state, "a deadline has no meaning here");

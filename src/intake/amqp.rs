@@ -7,6 +7,7 @@
 mod consumer;
 mod line;
 mod publisher;
+mod remover;
 mod sender;
 mod topology;
 
@@ -18,6 +19,7 @@ use super::contract::Encoding;
 
 pub use consumer::consume;
 pub use publisher::publish;
+pub use remover::remove_topology;
 pub use sender::publish_event;
 
 /// How to use a broker.

@@ -25,7 +25,7 @@ use crate::transfer::event::Event;
 use crate::transport::Transport;
 
 pub use prepare::{acknowledgement_header, look_at_documents};
-pub use signing::{SignerHandle, SigningFiles};
+pub use signing::{SignerHandle, SigningError, SigningFiles};
 
 /// What carrying out takes.
 #[derive(Clone)]

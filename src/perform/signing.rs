@@ -1,6 +1,5 @@
 //! Our signing key and certificate, changed while running.
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -72,8 +71,7 @@ impl SignerHandle {
 }
 
 fn load(files: &SigningFiles) -> Result<Signer, SigningError> {
-    let mode = std::fs::metadata(&files.key).map_err(|e| unreadable(&files.key, e))?.permissions().mode();
-    if mode & 0o077 != 0 {
+    if crate::config::open_to_others(&files.key).map_err(|e| unreadable(&files.key, e))? {
         return Err(SigningError::Exposed(files.key.clone()));
     }
     let key = Zeroizing::new(read(&files.key)?);

@@ -69,8 +69,7 @@ impl Keyring {
     /// Reads the key file, which nobody but its owner may read.
     pub fn load(file: &Path) -> Result<Self, KeyringError> {
         let at = |source| KeyringError::File { file: file.to_owned(), source };
-        let mode = std::fs::metadata(file).map_err(at)?.permissions().mode();
-        if mode & 0o077 != 0 {
+        if crate::config::open_to_others(file).map_err(at)? {
             return Err(KeyringError::Exposed(file.to_owned()));
         }
         let bytes = Zeroizing::new(read_at_most(file, LONGEST_FILE).map_err(at)?);

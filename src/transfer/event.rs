@@ -160,4 +160,28 @@ pub enum Verb {
     Retry,
     /// Stop.
     Cancel,
+    /// Take the sealed packet out: a record is disclosed, nothing changes.
+    DisclosePacket,
+    /// Take the sealed receipt out; nothing changes.
+    DiscloseReceipt,
+}
+
+impl Verb {
+    /// The act in words, for timelines and reports.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Retry => "retry",
+            Self::Cancel => "cancel",
+            Self::DisclosePacket => "packet exported",
+            Self::DiscloseReceipt => "receipt exported",
+        }
+    }
+
+    /// Whether it only looks: such an act is recorded in any state and changes none.
+    pub fn only_looks(self) -> bool {
+        match self {
+            Self::DisclosePacket | Self::DiscloseReceipt => true,
+            Self::Retry | Self::Cancel => false,
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::model::Timestamp;
-use crate::transfer::event::{Act, Verb};
+use crate::transfer::event::Act;
 use crate::transfer::outcome::Completeness;
 use crate::transfer::reason::{Delay, Ending, Hold, PrepareFault};
 use crate::transfer::refusal::Refusal;
@@ -192,11 +192,7 @@ impl What {
             Self::Ended { ending } => format!("ended: {}", ending.words()),
             Self::Closed => "stopped listening for late answers".to_owned(),
             Self::Act { act } => {
-                let verb = match act.verb {
-                    Verb::Retry => "retry",
-                    Verb::Cancel => "cancel",
-                };
-                format!("operator (uid {}): {verb}: {}", act.uid, act.reason)
+                format!("operator (uid {}): {}: {}", act.uid, act.verb.words(), act.reason)
             }
         }
     }

@@ -41,7 +41,7 @@ pub struct Transfer {
     pub conversation: ConversationId,
     /// When it began.
     pub opened_at: Timestamp,
-    /// When it last changed.
+    /// When it last changed: another milestone, or word from outside. Our own retries are no change.
     pub changed_at: Timestamp,
     /// How many lines its timeline has.
     pub entries: u32,
@@ -185,13 +185,34 @@ impl Transfer {
     /// Takes an event: the next state and what follows, or why the event does not apply.
     pub fn step(&self, event: &Event, now: Timestamp) -> Result<Step, Illegal> {
         let mut step = Step::new(self.clone());
-        step.next.changed_at = now;
+        if let Event::Act(act) = event
+            && act.verb.only_looks()
+        {
+            step.entries.push(What::Act { act: act.clone() });
+            return Ok(step);
+        }
         match &self.case {
             Case::Release(_) => release::step(&mut step, event, now)?,
             Case::Received(_) => received::step(&mut step, event, now)?,
             Case::Noted(_) => return Err(self.illegal(event)),
         }
+        if event.is_from_outside() || step.next.milestone() != self.milestone() {
+            step.next.changed_at = now;
+        }
         Ok(step)
+    }
+
+    /// Its state as far as it tells of progress: a copy that goes out again while the practice is silent is none.
+    fn milestone(&self) -> &'static str {
+        match &self.case {
+            Case::Release(release) => match &release.state {
+                ReleaseState::Delivering { delivery } if delivery.dispatch.delivered_at.is_some() => {
+                    "awaiting-acknowledgement"
+                }
+                state => state.label(),
+            },
+            Case::Received(_) | Case::Noted(_) => self.label(),
+        }
     }
 
     /// When it must be looked at; none when it waits for a person or has closed.
@@ -272,6 +293,26 @@ fn is_history(event: &CustodyEvent, now: Timestamp) -> bool {
 }
 
 impl Event {
+    /// Whether somebody told us something, rather than our own work going its way.
+    fn is_from_outside(&self) -> bool {
+        match self {
+            Self::Custody(_)
+            | Self::LateSignal(_)
+            | Self::Acknowledged(_)
+            | Self::Arrived(_)
+            | Self::Act(_) => true,
+            Self::Due
+            | Self::Prepared(_)
+            | Self::Unprepared(_)
+            | Self::Restamped(_)
+            | Self::NotRestamped(_)
+            | Self::Answered(_)
+            | Self::Filed(_)
+            | Self::Refused(_)
+            | Self::NotFiled(_) => false,
+        }
+    }
+
     /// The event in one word.
     pub fn name(&self) -> &'static str {
         match self {

@@ -329,6 +329,8 @@ fn on_act(step: &mut Step, act: &Act, now: Timestamp) -> Option<()> {
             let delivery = Some(delivery.clone());
             received.state = ReceivedState::Ended { ending: Ending::Cancelled, delivery, at: now };
         }
+        // Recorded before the state is asked.
+        (_, Verb::DisclosePacket | Verb::DiscloseReceipt) => return None,
         // A record that arrived is filed or refused; nobody may make it vanish.
         (ReceivedState::Filing { .. } | ReceivedState::Refusing { .. }, Verb::Cancel)
         | (ReceivedState::Ended { .. }, _) => return None,

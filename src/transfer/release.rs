@@ -575,6 +575,8 @@ fn on_act(step: &mut Step, act: &Act, now: Timestamp) -> Option<()> {
     match act.verb {
         Verb::Cancel => cancel(step, act, now),
         Verb::Retry => retry_now(step, act, now),
+        // Recorded before the state is asked.
+        Verb::DisclosePacket | Verb::DiscloseReceipt => None,
     }
 }
 

@@ -25,7 +25,7 @@ pub use verify::certificate_names;
 pub struct TlsFiles {
     /// Our certificate and its intermediates, PEM, leaf first. Shown as server and as client.
     pub certificate: PathBuf,
-    /// Its private key, PEM, not readable by everyone.
+    /// Its private key, PEM, closed to group and others.
     pub key: PathBuf,
     /// PEM files of the roots we trust, all at once: an old one and its successor overlap (custody reference §10).
     pub roots: Vec<PathBuf>,
@@ -52,13 +52,11 @@ pub enum TlsError {
         /// What was looked for.
         what: &'static str,
     },
-    /// Anyone on the machine could read the private key.
-    #[error("the private key {} is readable by everyone (mode {mode:03o}); make it 0600 or 0640", path.display())]
+    /// Others on the machine could read the private key.
+    #[error("the private key {0} can be read by others; run: chmod 400 {0}", path.display())]
     KeyExposed {
         /// The key file.
         path: PathBuf,
-        /// Its permission bits.
-        mode: u32,
     },
     /// Certificate and key do not belong together, or are of a kind TLS cannot use.
     #[error("the certificate {} and the key {} do not fit", certificate.display(), key.display())]

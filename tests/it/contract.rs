@@ -158,13 +158,13 @@ fn the_same_identity_with_other_content_is_noticed() {
 #[test]
 fn a_bad_field_is_named_with_its_rule_and_never_with_its_value() {
     let wrong = [
-        ("event_id", json!("77777-secret"), "event_id is invalid"),
-        ("source", json!("Secret Source"), "source is invalid"),
-        ("establishment", json!("!77777"), "establishment is invalid"),
-        ("stay", json!("A1234BC"), "stay is invalid"),
-        ("patient_ref", json!("A1234BC"), "patient_ref is invalid"),
+        ("event_id", json!("77777-secret"), "event_id must be a UUID"),
+        ("source", json!("Secret Source"), "source must be"),
+        ("establishment", json!("!77777"), "establishment must be"),
+        ("stay", json!("A1234BC"), "stay must be"),
+        ("patient_ref", json!("A1234BC"), "patient_ref must be"),
         ("occurred_at", json!("2026-03-02T10:05:01Z"), "occurred_at is more than 5 minutes ahead"),
-        ("occurred_at", json!("yesterday 77777"), "occurred_at is invalid"),
+        ("occurred_at", json!("yesterday 77777"), "occurred_at must be"),
         ("nhs_number", json!("9990000019"), "nhs_number is invalid: the check digit"),
         ("nhs_number", json!("99900000"), "nhs_number is invalid: an NHS number has ten digits"),
         ("nhs_number", json!("5000000005"), "nhs_number is not in the test range"),
@@ -181,9 +181,9 @@ fn a_bad_field_is_named_with_its_rule_and_never_with_its_value() {
             "release.release_at is more than 12 months ahead",
         ),
         ("release.kind", json!("escape"), "release.kind is not a known value"),
-        ("release.destination", json!("B8/77777"), "release.destination is invalid"),
+        ("release.destination", json!("B8/77777"), "release.destination must be"),
         ("release.destination", json!("YDDH4"), "use_transfer"),
-        ("release.record_ref", json!("has blank 77777"), "release.record_ref is invalid"),
+        ("release.record_ref", json!("has blank 77777"), "release.record_ref must be"),
         ("release", json!(["2026-03-02T10:00:00Z"]), "release is of another type"),
         ("reception", json!({}), "exactly one of"),
     ];

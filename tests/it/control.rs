@@ -19,8 +19,11 @@ use throughcare::telemetry::{Metrics, Phase, Probe};
 use throughcare::transfer::Transfer;
 use throughcare::transfer::custody::CustodyEvent;
 use throughcare::transfer::dispatch::PacketRef;
+use throughcare::transfer::event::Event;
+use throughcare::transfer::reason::PrepareFault;
+use throughcare::transfer::verdict::{TryAgain, Verdict};
 
-use crate::json_schema;
+use crate::{json_schema, unchanged};
 
 /// A name that must never be seen: it stands where a record's handle stands.
 const PLANTED: &str = "9990000018";
@@ -158,7 +161,7 @@ fn command(arguments: &[&str]) -> Command {
 }
 
 /// A release that is held when only the patient named the practice, and planned otherwise.
-fn release(stay: &str, basis: &str) -> Value {
+pub fn release(stay: &str, basis: &str) -> Value {
     let id = EventId::derived(&["event", stay]);
     let now = clock::now();
     json!({
@@ -211,6 +214,68 @@ fn an_operator_sees_a_held_release_understands_it_and_acts_with_a_reason() {
 
     let again = node.run(&["cancel", short, "--reason", "twice"]);
     assert_eq!(again.status.code(), Some(1), "what cannot be done is exit code 1");
+}
+
+#[test]
+fn what_cannot_be_prepared_needs_somebody_and_its_retries_are_no_change() {
+    let node = Node::start();
+    let going = |stay: &str| {
+        let file = node.path(&format!("{stay}.json"));
+        let planned = release(stay, "pds").to_string();
+        std::fs::write(&file, planned.replace("\"planned\"", "\"happened\"")).unwrap();
+        let sent = node.json("sent.schema.json", &["event", "send", file.to_str().unwrap()]);
+        sent["transfer"].as_str().unwrap().parse::<TransferId>().unwrap()
+    };
+    let (unknown, missing) = (going("stay-1"), going("stay-2"));
+    let fail = |transfer: TransferId, fault: PrepareFault| {
+        let event = Box::new(Event::Unprepared(fault));
+        node.runtime.block_on(node.engine.submit(Input::Result { transfer, event })).unwrap();
+    };
+    let opened = node.json("list.schema.json", &["list", &unknown.to_string()])["transfers"][0].clone();
+    std::thread::sleep(std::time::Duration::from_millis(20));
+    fail(unknown, PrepareFault::DestinationUnknown);
+    fail(missing, PrepareFault::RecordMissing);
+    let status = node.json("status.schema.json", &["status"]);
+    let needs = status["needs_you"].as_array().unwrap();
+    assert_eq!(needs.len(), 1, "a record may still be written, a directory does not mend itself: {status:#}");
+    assert_eq!(needs[0]["count"], 1);
+    let what = needs[0]["what"].as_str().unwrap();
+    assert!(what.contains("the directory does not know the destination"), "{what}");
+    assert!(node.text(&["status"]).contains("throughcare list state=preparing"));
+    let row = node.json("list.schema.json", &["list", &unknown.to_string()])["transfers"][0].clone();
+    assert_eq!(row["state"], "preparing");
+    assert_eq!(row["changed_at"], opened["changed_at"], "our own try is no change");
+    let preparing = status["states"].as_array().unwrap().iter().find(|s| s["state"] == "preparing").unwrap();
+    assert_eq!(preparing["oldest"], opened["changed_at"], "nor does it make it younger");
+
+    let tell = |event: Event| {
+        let input = Input::Result { transfer: missing, event: Box::new(event) };
+        node.runtime.block_on(node.engine.submit(input)).unwrap();
+    };
+    tell(unchanged::prepared(clock::now()));
+    let attempts =
+        || node.json("list.schema.json", &["list", &missing.to_string()])["transfers"][0]["attempts"].clone();
+    while attempts() != 1 {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    tell(unchanged::answered(Verdict::TryAgain(TryAgain::TlsIdentity)));
+    let text = node.text(&["status"]);
+    assert!(text.contains("the certificates do not fit"), "a practice cannot mend our certificates: {text}");
+    assert!(text.contains("throughcare list state=delivering"), "{text}");
+}
+
+#[test]
+fn a_selection_that_means_nothing_says_so() {
+    let node = Node::start();
+    let unknown = node.run(&["list", "state=waiting"]);
+    assert_eq!(unknown.status.code(), Some(2), "there is no such state");
+    assert!(String::from_utf8_lossy(&unknown.stderr).contains("held"), "and the states there are are named");
+    assert!(node.text(&["list", "state=held"]).starts_with("No transfer matches."));
+    for bulk in [&[][..], &["--dry-run"], &["--expect", "0"]] {
+        let output = node.run(&[&["retry", "state=held", "--reason", "certificate fixed"], bulk].concat());
+        assert_eq!(output.status.code(), Some(1), "{bulk:?}");
+        assert!(String::from_utf8_lossy(&output.stdout).contains("no transfer matches"), "{bulk:?}");
+    }
 }
 
 #[test]
@@ -293,7 +358,9 @@ fn an_export_arrives_whole_in_a_file_nobody_else_may_read_and_can_be_imported() 
         0o600,
         "it holds patients' data"
     );
-    assert_eq!(node.run(&["export", export]).status.code(), Some(4), "nothing is overwritten");
+    let taken = node.run(&["export", export]);
+    assert_eq!(taken.status.code(), Some(4), "nothing is overwritten");
+    assert!(String::from_utf8_lossy(&taken.stderr).contains("choose another name"));
 
     let other = tempfile::tempdir().unwrap();
     let settings = other.path().join("throughcare.toml");
@@ -303,6 +370,7 @@ fn an_export_arrives_whole_in_a_file_nobody_else_may_read_and_can_be_imported() 
     assert!(imported["store"].as_str().unwrap().ends_with("store"), "{imported}");
     let again = node.run(&[&["import", export], &config[..]].concat());
     assert_eq!(again.status.code(), Some(4), "a store that is there is not overwritten");
+    assert!(String::from_utf8_lossy(&again.stderr).contains("choose another name"));
     let copy = command(&[&["export", "--offline"], &config[..]].concat()).output().unwrap();
     assert_eq!(String::from_utf8(copy.stdout).unwrap(), text, "what was exported comes back: {id}");
 }
@@ -319,7 +387,9 @@ fn exit_codes_and_errors_say_what_to_do_next() {
     assert!(node.text(&["show", "ffffffff"]).contains("throughcare list"), "the error says what to do next");
     let away = command(&["status", "--socket", "/nonexistent/control.sock"]).output().unwrap();
     assert_eq!(away.status.code(), Some(3), "no daemon");
-    assert!(String::from_utf8_lossy(&away.stderr).contains("systemctl start throughcare"));
+    let said = String::from_utf8_lossy(&away.stderr).into_owned();
+    assert!(said.starts_with("throughcare: no daemon answers on /nonexistent/control.sock\n"), "{said}");
+    assert!(said.contains("\nStart it with `systemctl start throughcare`"), "what to do comes after: {said}");
     let unreadable = node.path("bad.json");
     std::fs::write(&unreadable, "{").unwrap();
     assert_eq!(code(&["event", "send", unreadable.to_str().unwrap()]), Some(1), "the event is refused");
@@ -342,43 +412,6 @@ fn a_reader_that_goes_away_is_no_error() {
     let output = child.wait_with_output().unwrap();
     assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(output.status.code(), Some(0), "like a list that was read by head");
-}
-
-#[test]
-fn check_names_every_problem_and_its_remedy_and_shows_no_password() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("throughcare.toml");
-    let check = |text: &str| {
-        std::fs::write(&file, text).unwrap();
-        let output = command(&["check", "--json", "--config", file.to_str().unwrap()]).output().unwrap();
-        (
-            output.status.code(),
-            String::from_utf8(output.stdout).unwrap(),
-            String::from_utf8(output.stderr).unwrap(),
-        )
-    };
-    let (code, text, _) = check("");
-    assert_eq!(code, Some(0), "{text}");
-    let wrong =
-        "[telemetry]\nlisten = \"0.0.0.0:9464\"\n[amqp]\nurl = \"amqp://u:hunter2@h\"\nqueue = \"\"\n";
-    let (code, text, _) = check(wrong);
-    assert_eq!(code, Some(1));
-    let report: Value = serde_json::from_str(&text).unwrap();
-    let faults = json_schema::faults(&json_schema::load("check.schema.json"), &report);
-    assert!(faults.is_empty(), "{faults:?}");
-    let settings = json_schema::faults(&json_schema::load("config.schema.json"), &report["settings"]);
-    assert_eq!(
-        settings,
-        ["$.amqp.queue: \"\" breaks minLength 1"],
-        "the settings shown are those of the schema"
-    );
-    let keys: Vec<&str> =
-        report["problems"].as_array().unwrap().iter().filter_map(|p| p["key"].as_str()).collect();
-    assert_eq!(keys, ["amqp.queue", "telemetry.listen"]);
-    assert!(!text.contains("hunter2"), "settings are shown without passwords");
-    let (code, _, error) = check("[service]\nmodus = \"test\"\n");
-    assert_eq!(code, Some(4));
-    assert!(error.contains("line 2") && error.contains("modus"), "{error}");
 }
 
 #[test]

@@ -64,6 +64,12 @@ fn flip_a_byte(folder: &Path, line: &str) {
 fn the_demonstration_does_the_same_through_rabbitmq() {
     let Some(broker) = rabbit::shared() else { return };
     let place = tempfile::tempdir().unwrap();
-    let report = report(&demo(&place.path().join("demo"), &["--amqp", &broker.url()]));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_throughcare"));
+    command.args(["demo", "--json", "--folder", "demo", "--amqp", &broker.url()]).current_dir(&place);
+    let report = report(&command.output().unwrap());
+    assert!(place.path().join("demo/packets").is_dir(), "a relative folder is as good as any");
     assert_eq!(report["ok"], true);
+    let left = broker.topology();
+    assert!(left.contains("amq.topic"), "the broker was asked: {left}");
+    assert!(!left.contains("throughcare.demo"), "a shared broker keeps nothing of it: {left}");
 }

@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod canonical;
+mod check;
 mod config;
 mod contract;
 mod control;
@@ -13,9 +14,11 @@ mod extracts;
 mod intake;
 mod json_schema;
 mod network;
+mod packet_export;
 mod packet_file;
 mod powercut;
 mod privacy;
+mod profile;
 mod rabbit;
 mod receipts;
 mod refusals;
@@ -27,5 +30,6 @@ mod sites;
 mod storage;
 mod tidy;
 mod tools;
+mod unchanged;
 mod wire;
 mod wire_messages;

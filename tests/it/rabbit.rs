@@ -147,6 +147,20 @@ impl Broker {
         (connection, channel)
     }
 
+    /// The names of all queues and exchanges there are.
+    pub fn topology(&self) -> String {
+        let list = |what: &str| {
+            let output = Command::new(SERVER.replace("rabbitmq-server", "rabbitmqctl"))
+                .envs(self.environment())
+                .args(["-q", what, "name"])
+                .output()
+                .unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            String::from_utf8_lossy(&output.stdout).into_owned()
+        };
+        list("list_queues") + &list("list_exchanges")
+    }
+
     fn said(&self) -> String {
         let mut text = String::new();
         let _nothing =

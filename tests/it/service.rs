@@ -60,6 +60,19 @@ fn the_unit_gives_away_little() {
 }
 
 #[test]
+fn every_secret_is_passed_from_the_one_folder_that_check_is_given() {
+    let unit = include_str!("../../systemd/throughcare.service");
+    let readme = include_str!("../../README.md");
+    assert!(readme.contains("throughcare check --credentials /etc/throughcare/keys"));
+    let passed: Vec<&str> = unit.lines().filter_map(|l| l.strip_prefix("LoadCredential=")).collect();
+    assert_eq!(passed.len(), 4, "vault.key, tls.key, signing.key, amqp-url");
+    for credential in passed {
+        let (name, path) = credential.split_once(':').expect("a path is said");
+        assert_eq!(path, format!("/etc/throughcare/keys/{name}"));
+    }
+}
+
+#[test]
 fn a_stop_has_more_time_than_the_daemon_takes() {
     let unit = include_str!("../../systemd/throughcare.service");
     let value = |key: &str| {

@@ -13,6 +13,7 @@ use clap::Args;
 
 use super::{Common, Exit};
 use crate::clock;
+use crate::model::Timestamp;
 
 /// How long the demonstration may take: a minute at most.
 const PATIENCE: Duration = Duration::from_secs(55);
@@ -36,17 +37,36 @@ pub struct Arguments {
 pub(super) fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<Exit> {
     let now = clock::now();
     let folder = match &arguments.folder {
-        Some(folder) => folder.clone(),
+        // The settings of the sites are read from elsewhere, so their paths must not depend on where we stand.
+        Some(folder) => std::path::absolute(folder)?,
         None => std::env::temp_dir().join(format!("throughcare-demo-{}", std::process::id())),
     };
     if folder.exists() {
-        bail!("{} is there already; name another with --folder", folder.display());
+        bail!(
+            "{} exists already and is not overwritten: choose another name with --folder",
+            folder.display()
+        );
     }
-    let mut story = story::Teller::new(common.json);
+    let story = story::Teller::new(common.json);
     story.say(&format!("Working in {}", folder.display()));
     let sites =
         sites::lay(&folder, arguments.amqp.as_deref(), now).context("the two sites could not be laid out")?;
     story.say("Certificates made: one authority, a TLS and a signing certificate for each side.");
+    let told = tell(story, &sites, &folder, now);
+    // However it ended: a broker that is shared keeps nothing of a demonstration.
+    let cleared = sites.clear_broker().context("the demonstration's queues are still on the broker");
+    let exit = told?;
+    cleared?;
+    Ok(exit)
+}
+
+/// The whole story. The daemons end with it, whether it goes well or not.
+fn tell(
+    mut story: story::Teller,
+    sites: &sites::Sites,
+    folder: &std::path::Path,
+    now: Timestamp,
+) -> anyhow::Result<Exit> {
     let prison = sites.prison.start()?;
     let practice = sites.practice.start()?;
     story.say("A prison (HMP01) and a practice (B85002) are running, each its own daemon.");
@@ -68,9 +88,9 @@ pub(super) fn run(arguments: &Arguments, common: &Common) -> anyhow::Result<Exit
     let practice = sites.practice.start()?;
     story.say("The practice is back.");
     story.watch(&sites.prison, leavers.len(), PATIENCE, story::Until::AllEnded)?;
-    let report = story.report(&sites, &leavers)?;
+    let report = story.report(sites, &leavers)?;
     practice.stop()?;
     prison.stop()?;
     let packets = sites.prison.unseal_packets(&folder.join("packets"))?;
-    story.finish(&report, &packets, &sites)
+    story.finish(&report, &packets, sites)
 }

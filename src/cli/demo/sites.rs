@@ -179,6 +179,13 @@ impl Sites {
         if self.amqp.is_some() { "RabbitMQ queue" } else { "spool" }
     }
 
+    /// Takes away the queues and exchanges that were declared for this; the daemons must have ended.
+    pub fn clear_broker(&self) -> anyhow::Result<()> {
+        let Some(settings) = &self.amqp else { return Ok(()) };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        Ok(runtime.block_on(amqp::remove_topology(settings))?)
+    }
+
     /// Tells of a release, the way a custody clinical system does.
     pub fn send_event(&self, patient: &Patient, now: Timestamp) -> anyhow::Result<()> {
         let event = patients::release_event(patient, self.prison.ods, self.practice.ods, now);

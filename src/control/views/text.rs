@@ -63,10 +63,7 @@ fn state_row(state: &StateCount, now: Timestamp) -> Vec<String> {
 impl fmt::Display for List {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.transfers.is_empty() {
-            return writeln!(
-                f,
-                "No transfers are under way, or none fits; state=any lists those that have ended too."
-            );
+            return writeln!(f, "No transfer matches. Those that have ended are listed with state=any.");
         }
         let rows: Vec<Vec<String>> = self
             .transfers
@@ -150,6 +147,9 @@ impl fmt::Display for Explain {
 
 impl fmt::Display for Acted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.items.is_empty() {
+            return writeln!(f, "{}: no transfer matches. Nothing was changed.", self.verb);
+        }
         for item in &self.items {
             let label: String = item.id.chars().take(8).collect();
             labelled(f, &label, 10, &item.words)?;

@@ -76,7 +76,7 @@ impl Findings {
             self.fault(field, "is missing");
             return None;
         }
-        parse(text).map_err(|e| self.fault(field, format!("is invalid: {e}"))).ok()
+        parse(text).map_err(|e| self.fault(field, rule_of(&e))).ok()
     }
 
     /// An optional text: invalid is dropped with a warning.
@@ -141,5 +141,14 @@ impl Findings {
 
     fn spoken<E: Meant>(&self, number: i32) -> Option<E::Word> {
         E::try_from(number).ok().and_then(E::meaning)
+    }
+}
+
+/// The rule that a value breaks: "must be a UUID" of "an event id must be a UUID", because the field is named already.
+fn rule_of(error: &impl Display) -> String {
+    let words = error.to_string();
+    match words.find(" must be ") {
+        Some(at) => words[at + 1..].to_owned(),
+        None => format!("is invalid: {words}"),
     }
 }

@@ -1,6 +1,5 @@
 //! What the TLS files hold, read and checked together.
 
-use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 
 use rustls::crypto::CryptoProvider;
@@ -73,13 +72,11 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     }
 }
 
-/// A private key, unless everyone may read it: then it is not private, and using it would hide that.
+/// A private key, unless others may read it: then it is not private, and using it would hide that.
 fn private(path: &Path) -> Result<Vec<u8>, TlsError> {
-    let metadata =
-        std::fs::metadata(path).map_err(|source| TlsError::Read { path: path.to_owned(), source })?;
-    let mode = metadata.permissions().mode() & 0o777;
-    if mode & 0o007 != 0 {
-        return Err(TlsError::KeyExposed { path: path.to_owned(), mode });
+    let failed = |source| TlsError::Read { path: path.to_owned(), source };
+    if crate::config::open_to_others(path).map_err(failed)? {
+        return Err(TlsError::KeyExposed { path: path.to_owned() });
     }
     read(path)
 }

@@ -232,15 +232,18 @@ async fn a_revoked_certificate_is_refused() {
 }
 
 #[test]
-fn a_private_key_everyone_can_read_is_refused() {
+fn a_private_key_that_group_or_others_can_read_is_refused() {
     let authority = root("one");
     let end = End::new(&leaf(&authority, "prison"), &[&authority]);
     let key = end.path("tls.key");
-    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o604)).unwrap();
-    let error = Tls::open(end.files()).expect_err("0604 is readable by everyone");
-    assert!(matches!(error, TlsError::KeyExposed { mode: 0o604, .. }), "{error}");
-    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o640)).unwrap();
-    assert!(Tls::open(end.files()).is_ok(), "a group may be given it");
+    for mode in [0o604, 0o640] {
+        std::fs::set_permissions(&key, std::fs::Permissions::from_mode(mode)).unwrap();
+        let error = Tls::open(end.files()).expect_err("it is not private");
+        assert!(matches!(error, TlsError::KeyExposed { .. }), "{error}");
+        assert!(error.to_string().contains("chmod 400"), "{error}");
+    }
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o400)).unwrap();
+    assert!(Tls::open(end.files()).is_ok(), "its owner may read it");
 }
 
 #[test]
