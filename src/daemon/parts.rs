@@ -10,7 +10,7 @@ use crate::directory::{Directory, DirectoryHandle, Standing as Place};
 use crate::engine::{Engine, Limits};
 use crate::intake::amqp;
 use crate::intake::contract::{AllowedNumbers, Rules, Standing};
-use crate::perform::{Acknowledge, SignerHandle, Tools};
+use crate::perform::{Acknowledge, Room, SignerHandle, Tools};
 use crate::records::{FilingFolder, FolderLimits, RecordFolder};
 use crate::store::{Options, Store, Vault};
 use crate::telemetry::{Metrics, Probe};
@@ -101,6 +101,7 @@ impl Opened {
                 ApplicationAck::Never => Acknowledge::Never,
             },
             metrics: self.metrics.clone(),
+            room: Room::default(),
         }
     }
 

@@ -85,6 +85,15 @@ pub enum Interaction {
 pub struct Documents(HashMap<String, Document>);
 
 impl Documents {
+    /// How many bytes there are of those that can be had.
+    pub fn bytes(&self) -> u64 {
+        let present = self.0.values().map(|document| match document {
+            Document::Present { length, .. } => *length,
+            Document::Absent(_) => 0,
+        });
+        present.sum()
+    }
+
     /// Nothing known.
     pub fn new() -> Self {
         Self::default()

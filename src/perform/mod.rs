@@ -9,7 +9,7 @@ mod signing;
 
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
 
 use crate::clock;
@@ -46,6 +46,37 @@ pub struct Tools {
     pub acknowledge: Acknowledge,
     /// Figures.
     pub metrics: Arc<Metrics>,
+    /// What may be in memory at once.
+    pub room: Room,
+}
+
+/// Bounds what records and messages take in memory while they are worked on.
+#[derive(Clone)]
+pub struct Room(Arc<Semaphore>);
+
+/// Mebibytes that work may take at once. A record and its attachments take some times what one message may hold, so
+/// sixteen are mapped at once: more than there are cores, and enough to wait for disks.
+const ROOM: u32 = 256;
+const TO_PREPARE: u32 = ROOM / 16;
+
+impl Default for Room {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(ROOM as usize)))
+    }
+}
+
+impl Room {
+    /// Waits until what the effect will hold has room. Sending is not held up here: a party that hangs would hold up
+    /// all others, and the engine bounds how many messages are on their way.
+    async fn take(&self, effect: &Effect) -> Option<OwnedSemaphorePermit> {
+        let mebibytes = match effect {
+            Effect::Prepare { .. } | Effect::Restamp { .. } => TO_PREPARE,
+            // The sealed message and its opened parts.
+            Effect::File { arrival, .. } => u32::try_from(arrival.bytes >> 19).unwrap_or(ROOM).clamp(1, ROOM),
+            Effect::Send { .. } | Effect::Refuse { .. } => return None,
+        };
+        self.0.clone().acquire_many_owned(mebibytes).await.ok()
+    }
 }
 
 /// Whether a filed record is acknowledged to its sender.
@@ -78,6 +109,7 @@ pub async fn run(tools: Tools, engine: Handle, mut orders: mpsc::UnboundedReceiv
 
 async fn carry_out(tools: &Tools, order: Order) -> Event {
     let transfer = order.transfer;
+    let _room = tools.room.take(&order.effect).await;
     match order.effect {
         Effect::Prepare { order, to, conversation, message_id } => {
             let what = prepare::Wanted { order, to, conversation, message_id, now: clock::now() };

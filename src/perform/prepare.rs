@@ -212,6 +212,11 @@ fn build(
     let record = Record::parse(&text, &RecordLimits::default()).map_err(|_| PrepareFault::RecordMalformed)?;
     let documents = look_at_documents(records, &name, &record);
     let extract = extract::build(&record, parameters, &documents).map_err(refusal)?;
+    // Before any attachment is read: what does not fit one message need not fit memory.
+    let bytes = documents.bytes() + extract.xml.len() as u64;
+    if bytes > limits.message_bytes {
+        return Err(PrepareFault::TooLargeForOneMessage);
+    }
     let mut contents = Vec::with_capacity(extract.attachments.len());
     let mut placeholders = 0;
     for attachment in &extract.attachments {
