@@ -110,8 +110,8 @@ pub fn received_key(from: &PartyKey, id: &MessageId) -> Vec<u8> {
 pub struct ReceivedRow {
     /// Digest of the message less what retransmission may change, in hexadecimal.
     pub digest: String,
-    /// The answer given.
-    pub answer: String,
+    /// The answer given, sealed: rows of the store stay small.
+    pub answer: PacketRef,
     /// Until when the row is kept.
     pub keep_until: Timestamp,
 }

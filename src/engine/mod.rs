@@ -22,6 +22,7 @@ use crate::engine::recent::Recent;
 use crate::model::{ConversationId, MessageId, OdsCode, PartyKey, Timestamp, TransferId};
 use crate::store::{Store, StoreError, Table};
 use crate::transfer::custody::CustodyEvent;
+use crate::transfer::dispatch::PacketRef;
 use crate::transfer::effect::Order;
 use crate::transfer::event::{Act, Event};
 use crate::transfer::outcome::Outcome;
@@ -61,8 +62,8 @@ pub enum Input {
         message_id: MessageId,
         /// Digest of the message less what retransmission may change, in hexadecimal.
         digest: String,
-        /// The octets to answer with, now and whenever the message comes again.
-        answer: String,
+        /// The octets to answer with, now and whenever the message comes again, sealed.
+        answer: PacketRef,
         /// Until when the row is kept.
         keep_until: Timestamp,
         /// What it tells us.
@@ -131,7 +132,7 @@ pub enum Reply {
     /// It is durable.
     Taken,
     /// It was known already, with the same content. A message gets the answer it got the first time.
-    Duplicate(Option<String>),
+    Duplicate(Option<PacketRef>),
     /// The same identity came with other content; nothing was taken but a note of it.
     Conflict,
     /// It belongs to nobody and was put aside.

@@ -90,16 +90,16 @@ pub fn client_fault() -> Vec<u8> {
     .to_vec()
 }
 
-/// An answer as the ledger keeps it, to be replayed octet for octet: the status, a line end, the body.
-pub fn to_stored(answer: &HttpAnswer) -> String {
-    format!("{}\n{}", answer.status, String::from_utf8_lossy(&answer.body))
+/// An answer as it is sealed, to be replayed octet for octet: the status, a line end, the body.
+pub fn to_stored(answer: &HttpAnswer) -> Vec<u8> {
+    [answer.status.to_string().as_bytes(), b"\n", &answer.body].concat()
 }
 
-/// A kept answer again; none when the text was not written by [`to_stored`].
-pub fn from_stored(text: &str) -> Option<HttpAnswer> {
-    let (status, body) = text.split_once('\n')?;
-    let body = body.as_bytes().to_vec();
-    Some(HttpAnswer { status: status.parse().ok()?, body, retry_after: None })
+/// A kept answer again; none when the octets were not written by [`to_stored`].
+pub fn from_stored(octets: &[u8]) -> Option<HttpAnswer> {
+    let end = octets.iter().position(|b| *b == b'\n')?;
+    let status = std::str::from_utf8(&octets[..end]).ok()?.parse().ok()?;
+    Some(HttpAnswer { status, body: octets[end + 1..].to_vec(), retry_after: None })
 }
 
 #[cfg(test)]
@@ -153,6 +153,6 @@ mod tests {
         for given in [HttpAnswer::empty(202), HttpAnswer::xml(200, "<a>\n é</a>\n".into())] {
             assert_eq!(from_stored(&to_stored(&given)), Some(given));
         }
-        assert_eq!(from_stored("nonsense"), None);
+        assert_eq!(from_stored(b"nonsense"), None);
     }
 }

@@ -32,9 +32,6 @@ const LARGE: usize = 64 * 1024;
 /// The least time a message is remembered: a practice may send again for twelve weeks (wire reference §5.3).
 const REMEMBER: Duration = Duration::from_secs(84 * 86_400);
 
-/// The longest answer that is kept with the ledger row: a receipt over a hundred parts has some 60 KB.
-const LONGEST_ANSWER: usize = 80 * 1024;
-
 /// Beyond TimeToLive, where that is longer.
 const AFTERWARDS: Duration = Duration::from_secs(86_400);
 
@@ -244,15 +241,11 @@ impl Reception {
                     Some(_) => Reply::Conflict,
                     None => {
                         self.has_room_for(&route)?;
-                        let row = (checked.digest.as_str(), to_stored(&first));
-                        if row.1.len() > LONGEST_ANSWER {
-                            tracing::error!(message = %heading.message_id, "an answer is too long to be kept");
-                            return Err(Turned::NotStored.into());
-                        }
+                        let row = (checked.digest.as_str(), &first);
                         self.submit(posted, heading, row, route, event, now).await?
                     }
                 };
-                let answer = settled(reply, first, heading, ends.peer.profile)?;
+                let answer = self.settled(reply, first, heading, ends.peer.profile)?;
                 if let Some(own) = own {
                     // A full queue loses one; the message comes again and draws another.
                     drop(self.signals.try_send(own));
@@ -301,24 +294,60 @@ impl Reception {
         &self,
         posted: &Posted,
         heading: &Heading,
-        (digest, answer): (&str, String),
+        (digest, answer): (&str, &HttpAnswer),
         route: Route,
         event: Box<dyn FnOnce(PacketRef) -> Event + Send>,
         now: Timestamp,
     ) -> Result<Reply, Turned> {
-        let sealed = self.vault.put(&packet(posted).to_file()).await;
-        let packet = PacketRef(sealed.map_err(|_| Turned::NotStored)?.to_string());
+        let (file, stored) = (packet(posted).to_file(), to_stored(answer));
+        // Together, so that they share a sync.
+        let sealed = tokio::try_join!(self.vault.put(&file), self.vault.put(&stored));
+        let (packet, answer) = sealed.map_err(|_| Turned::NotStored)?;
+        let packet = PacketRef(packet.to_string());
         let input = Input::Message {
             from: heading.from.clone(),
             message_id: heading.message_id.clone(),
             digest: digest.to_owned(),
-            answer,
+            answer: PacketRef(answer.to_string()),
             keep_until: keep_until(heading, now),
             event: Box::new(event(packet.clone())),
             route,
             stranger: stranger(posted, packet, now),
         };
         self.engine.submit(input).await.map_err(|_| Turned::NotStored)
+    }
+
+    /// What the engine's word means for the answer.
+    fn settled(
+        &self,
+        reply: Reply,
+        first: HttpAnswer,
+        heading: &Heading,
+        profile: Profile,
+    ) -> Result<HttpAnswer, Refusal> {
+        match reply {
+            // Whatever became of it, it is durable: taken, put aside, or of no consequence.
+            Reply::Taken | Reply::Stranger | Reply::NotApplicable(_) | Reply::Duplicate(None) => Ok(first),
+            Reply::Duplicate(Some(stored)) => Ok(self.given_before(&stored).unwrap_or(first)),
+            Reply::Conflict => {
+                tracing::warn!(from = %heading.from, message = %heading.message_id, "a MessageId came again with other content");
+                let text = "a message with this MessageId and other content was received before";
+                let error = ErrorText { code: "Inconsistent", location: "//eb:MessageId", text };
+                Err(off(heading, error, profile, Reason::ConflictingMessage))
+            }
+        }
+    }
+
+    /// The answer a message got the first time.
+    fn given_before(&self, stored: &PacketRef) -> Option<HttpAnswer> {
+        let octets = self.vault.get(&stored.0.parse().ok()?);
+        let octets = octets.inspect_err(|error| {
+            tracing::error!(
+                error = error as &dyn std::error::Error,
+                "an answer given before cannot be read; a new one is given"
+            );
+        });
+        from_stored(&octets.ok()?)
     }
 
     /// The answer a new message gets, made before the commit so that it can be stored with it, and the signal that
@@ -350,26 +379,6 @@ impl Reception {
                 let to = heading.from.clone();
                 Ok((kept(), Some(OwnSignal { to, action: "Acknowledgment", body: Bytes::from(octets) })))
             }
-        }
-    }
-}
-
-/// What the engine's word means for the answer.
-fn settled(
-    reply: Reply,
-    first: HttpAnswer,
-    heading: &Heading,
-    profile: Profile,
-) -> Result<HttpAnswer, Refusal> {
-    match reply {
-        // Whatever became of it, it is durable: taken, put aside, or of no consequence.
-        Reply::Taken | Reply::Stranger | Reply::NotApplicable(_) | Reply::Duplicate(None) => Ok(first),
-        Reply::Duplicate(Some(stored)) => Ok(from_stored(&stored).unwrap_or(first)),
-        Reply::Conflict => {
-            tracing::warn!(from = %heading.from, message = %heading.message_id, "a MessageId came again with other content");
-            let text = "a message with this MessageId and other content was received before";
-            let error = ErrorText { code: "Inconsistent", location: "//eb:MessageId", text };
-            Err(off(heading, error, profile, Reason::ConflictingMessage))
         }
     }
 }

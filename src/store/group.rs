@@ -6,6 +6,10 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// While several share each sync, how long the next one waits for more.
+const LINGER: Duration = Duration::from_millis(4);
 
 /// What is made durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +35,9 @@ struct Turn {
     started: u64,
     ended: u64,
     running: bool,
+    waiting: usize,
+    /// Whether several shared the last one.
+    busy: bool,
     /// The last sync that failed, and the system's code for why.
     failed: Option<(u64, Option<i32>)>,
 }
@@ -47,13 +54,21 @@ impl GroupSync {
         let mut turn = self.turn();
         // One that began before this call may have passed over what we wrote.
         let mine = turn.started + 1;
+        turn.waiting += 1;
         while turn.ended < mine {
             if turn.running {
                 turn = self.ended.wait(turn).unwrap_or_else(PoisonError::into_inner);
                 continue;
             }
             turn.running = true;
+            if turn.busy {
+                // Those who come meanwhile share it.
+                drop(turn);
+                std::thread::sleep(LINGER);
+                turn = self.turn();
+            }
             turn.started += 1;
+            turn.busy = std::mem::take(&mut turn.waiting) > 1;
             drop(turn);
             let result = self.sync();
             turn = self.turn();

@@ -6,6 +6,7 @@
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -13,6 +14,9 @@ use tokio::sync::{mpsc, oneshot};
 const ROTATE_AT: u64 = 64 << 20;
 /// Records synced together.
 const BATCH: usize = 256;
+/// While records come together, how long a batch waits for more: several times what a sync costs, a hundredth of what a
+/// transfer takes.
+const LINGER: Duration = Duration::from_millis(4);
 /// Records that may wait: as many as the engine may have under way.
 const QUEUE: usize = 1024;
 
@@ -70,7 +74,18 @@ impl Appender {
 fn append(folder: &Path, mut next: u64, mut incoming: mpsc::Receiver<Waiting>) {
     let mut open: Option<Segment> = None;
     let mut batch = Vec::new();
+    let mut busy = false;
     while incoming.blocking_recv_many(&mut batch, BATCH) > 0 {
+        if busy {
+            std::thread::sleep(LINGER);
+            while batch.len() < BATCH
+                && let Ok(one) = incoming.try_recv()
+            {
+                batch.push(one);
+            }
+        }
+        // Whoever comes alone does not wait.
+        busy = batch.len() > 1;
         let result = Segment::current(&mut open, folder, &mut next).and_then(|segment| segment.write(&batch));
         match result {
             Ok(places) => {

@@ -518,7 +518,7 @@ fn input(coming: &Coming) -> Input {
             from: PartyKey::parse("B85002-0001").unwrap(),
             message_id: ack.message_id.clone(),
             digest: ack.message_id.to_string(),
-            answer: "ok".to_owned(),
+            answer: PacketRef("ok".to_owned()),
             keep_until: Timestamp::default(),
             event: Box::new(Event::Acknowledged(ack.clone())),
             route: Route::Answers {
