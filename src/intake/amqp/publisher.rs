@@ -4,7 +4,7 @@
 //! After any trouble everything unconfirmed is sent again: a reader may see an outcome twice, with the same
 //! `outcome_id` (also the message id), and never misses one.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::future::{Future, pending};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
@@ -44,6 +44,7 @@ pub async fn publish<O: Outbox>(
             sent: 0,
             flight: VecDeque::new(),
             looks: 0,
+            unwanted: BTreeSet::new(),
         };
         match session.run(&mut line, &mut stopping).await {
             Ok(()) => break,
@@ -68,6 +69,8 @@ struct Session<'a, O> {
     flight: VecDeque<(u64, PublisherConfirm)>,
     /// How often we looked since anything was confirmed.
     looks: u32,
+    /// Kinds that no queue is bound for: said once a connection.
+    unwanted: BTreeSet<String>,
 }
 
 impl<O: Outbox> Session<'_, O> {
@@ -147,13 +150,19 @@ impl<O: Outbox> Session<'_, O> {
         refused
     }
 
-    fn judge(&self, confirmation: lapin::Result<Confirmation>) -> Result<(), Failure> {
+    fn judge(&mut self, confirmation: lapin::Result<Confirmation>) -> Result<(), Failure> {
         match confirmation.map_err(Failure::broken("publishing an outcome"))? {
             Confirmation::Ack(None) => Ok(()),
             Confirmation::Ack(Some(returned)) => {
                 // No queue wants this kind; the journal has it.
                 let kind = returned.delivery.routing_key.as_str();
-                warn!(kind, exchange = self.settings.outcomes, "no queue is bound for this kind of outcome");
+                if self.unwanted.insert(kind.to_owned()) {
+                    warn!(
+                        kind,
+                        exchange = self.settings.outcomes,
+                        "no queue is bound for this kind of outcome"
+                    );
+                }
                 Ok(())
             }
             Confirmation::Nack(_) | Confirmation::NotRequested => {
