@@ -73,6 +73,11 @@ impl Handle {
         Ok(answer)
     }
 
+    /// Returns when all that can be read in the store now is durable: a row can be read before its commit is on the disk.
+    pub async fn settled(&self) -> Result<(), EngineStopped> {
+        self.submit(Input::Published(Vec::new())).await.map(drop)
+    }
+
     /// The engine at a glance.
     pub fn overview(&self) -> Overview {
         self.overview.lock().unwrap_or_else(PoisonError::into_inner).clone()

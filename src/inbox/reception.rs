@@ -237,7 +237,10 @@ impl Reception {
                 let (first, own) = self.first_answer(heading, &checked, ends, now)?;
                 let reply = match self.wire.remembered(heading) {
                     // Known already: another sealed copy would belong to nobody.
-                    Some(row) if row.digest == checked.digest => Reply::Duplicate(Some(row.answer)),
+                    Some(row) if row.digest == checked.digest => {
+                        self.engine.settled().await.map_err(|_| Turned::NotStored)?;
+                        Reply::Duplicate(Some(row.answer))
+                    }
                     Some(_) => Reply::Conflict,
                     None => {
                         self.has_room_for(&route)?;

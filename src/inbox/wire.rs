@@ -220,10 +220,11 @@ impl Wire {
                 let mut verdict = Err(SignatureFault::ReceiptReferences);
                 for sent in self.transmissions(&ack.refers_to) {
                     // §6.3: also parties, contract and conversation are those of what we sent.
-                    if !sent.header().is_some_and(|header| ack.fits(&header)) {
+                    let Some((_, references)) = sent.sent_as().filter(|(header, _)| ack.fits(header)) else {
                         continue;
-                    }
-                    verdict = receipt::verify_receipt(envelope, &sent.references()?, terms);
+                    };
+                    let references = references.ok_or(SignatureFault::Unsigned)?;
+                    verdict = receipt::verify_receipt(envelope, &references, terms);
                     if verdict.is_ok() {
                         break;
                     }

@@ -248,10 +248,13 @@ impl Packet {
         })
     }
 
-    /// Its header: for our own octets, to compare an answer with.
-    pub fn header(&self) -> Option<Header> {
+    /// Its header, and what its signature covers if it has one: for our own octets, to compare an answer with.
+    pub fn sent_as(&self) -> Option<(Header, Option<Vec<Reference>>)> {
         match open(&self.content_type, &self.body, Strictness::Strict, &MimeLimits::default()) {
-            Ok(Received::Business(incoming)) => Some(incoming.header),
+            Ok(Received::Business(incoming)) => {
+                let references = incoming.references().ok();
+                Some((incoming.header, references))
+            }
             Ok(Received::Signal { .. }) | Err(_) => None,
         }
     }

@@ -23,7 +23,7 @@ pub async fn file(
     arrival: &Arrival,
     message_id: MessageId,
 ) -> Result<Filed, FilingFault> {
-    let packet = tools.fetch(&arrival.packet).map_err(|_| FilingFault::PacketUnreadable)?;
+    let packet = tools.fetch(&arrival.packet).await.map_err(|_| FilingFault::PacketUnreadable)?;
     let (folder, arrived, at) = (tools.filing.clone(), arrival.clone(), clock::now());
     let job = move || put_in_folder(&folder, transfer, &arrived, &packet, at);
     tokio::task::spawn_blocking(job).await.map_err(|_| FilingFault::FolderUnwritable)??;

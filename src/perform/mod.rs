@@ -7,7 +7,8 @@ mod prepare;
 mod send;
 mod signing;
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
@@ -15,6 +16,7 @@ use tokio::task::JoinSet;
 use crate::clock;
 use crate::directory::DirectoryHandle;
 use crate::engine::{Handle, Input};
+use crate::model::TransferId;
 use crate::packet::Packet;
 use crate::records::{FilingFolder, RecordFolder};
 use crate::store::{SealedRef, Vault, VaultError};
@@ -51,8 +53,15 @@ pub struct Tools {
 }
 
 /// Bounds what records and messages take in memory while they are worked on.
+/// Preparing and filing are apart: a folder of records that hangs must not keep what arrives from being filed.
 #[derive(Clone)]
-pub struct Room(Arc<Semaphore>);
+pub struct Room {
+    preparing: Arc<Semaphore>,
+    filing: Arc<Semaphore>,
+}
+
+/// Bytes above which a packet is opened on a thread of its own: half a millisecond's work.
+const LARGE: u64 = 256 << 10;
 
 /// Mebibytes that work may take at once. A record and its attachments take some times what one message may hold, so
 /// sixteen are mapped at once: more than there are cores, and enough to wait for disks.
@@ -61,7 +70,8 @@ const TO_PREPARE: u32 = ROOM / 16;
 
 impl Default for Room {
     fn default() -> Self {
-        Self(Arc::new(Semaphore::new(ROOM as usize)))
+        let room = || Arc::new(Semaphore::new(ROOM as usize));
+        Self { preparing: room(), filing: room() }
     }
 }
 
@@ -69,13 +79,16 @@ impl Room {
     /// Waits until what the effect will hold has room. Sending is not held up here: a party that hangs would hold up
     /// all others, and the engine bounds how many messages are on their way.
     async fn take(&self, effect: &Effect) -> Option<OwnedSemaphorePermit> {
-        let mebibytes = match effect {
-            Effect::Prepare { .. } | Effect::Restamp { .. } => TO_PREPARE,
-            // The sealed message and its opened parts.
-            Effect::File { arrival, .. } => u32::try_from(arrival.bytes >> 19).unwrap_or(ROOM).clamp(1, ROOM),
+        let (room, mebibytes) = match effect {
+            Effect::Prepare { .. } => (&self.preparing, TO_PREPARE),
+            // A sealed message and its opened parts.
+            Effect::Restamp { .. } => (&self.filing, 10),
+            Effect::File { arrival, .. } => {
+                (&self.filing, u32::try_from(arrival.bytes >> 19).unwrap_or(ROOM).clamp(1, ROOM))
+            }
             Effect::Send { .. } | Effect::Refuse { .. } => return None,
         };
-        self.0.clone().acquire_many_owned(mebibytes).await.ok()
+        room.clone().acquire_many_owned(mebibytes).await.ok()
     }
 }
 
@@ -92,13 +105,20 @@ pub enum Acknowledge {
 pub async fn run(tools: Tools, engine: Handle, mut orders: mpsc::UnboundedReceiver<Order>) {
     let tools = Arc::new(tools);
     let mut under_way = JoinSet::new();
+    let alive = Arc::new(Mutex::new(HashSet::new()));
     while let Some(order) = orders.recv().await {
+        // Work that hangs is ordered again when the engine holds it for lost; doing it twice would not help.
+        if !lock(&alive).insert(order.transfer) {
+            tracing::warn!(transfer = %order.transfer, "work on this transfer does not end");
+            continue;
+        }
         // The engine bounds how many are under way; here they only have to be collected.
         while under_way.try_join_next().is_some() {}
-        let (tools, engine) = (tools.clone(), engine.clone());
+        let (tools, engine, alive) = (tools.clone(), engine.clone(), alive.clone());
         under_way.spawn(async move {
             let transfer = order.transfer;
             let event = Box::new(carry_out(&tools, order).await);
+            lock(&alive).remove(&transfer);
             if engine.submit(Input::Result { transfer, event }).await.is_err() {
                 tracing::info!(%transfer, "the engine stopped first; the deadline brings this work back");
             }
@@ -107,15 +127,20 @@ pub async fn run(tools: Tools, engine: Handle, mut orders: mpsc::UnboundedReceiv
     while under_way.join_next().await.is_some() {}
 }
 
+fn lock(alive: &Mutex<HashSet<TransferId>>) -> MutexGuard<'_, HashSet<TransferId>> {
+    alive.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 async fn carry_out(tools: &Tools, order: Order) -> Event {
     let transfer = order.transfer;
     let _room = tools.room.take(&order.effect).await;
     match order.effect {
         Effect::Prepare { order, to, conversation, message_id } => {
+            let order_id = order.event_id;
             let what = prepare::Wanted { order, to, conversation, message_id, now: clock::now() };
             match prepare::prepare(tools, what).await {
                 Ok(prepared) => Event::Prepared(Box::new(prepared)),
-                Err(fault) => Event::Unprepared(fault),
+                Err(fault) => Event::Unprepared { order: order_id, fault },
             }
         }
         Effect::Send { dispatch } => Event::Answered(Box::new(send::send(tools, transfer, &dispatch).await)),
@@ -145,9 +170,15 @@ impl Tools {
         Ok(PacketRef(self.vault.put(&packet.to_file()).await?.to_string()))
     }
 
-    /// Reads a sealed packet back.
-    pub fn fetch(&self, packet: &PacketRef) -> Result<Packet, VaultError> {
+    /// Reads a sealed packet back; a large one beside the threads that wait on sockets.
+    pub async fn fetch(&self, packet: &PacketRef) -> Result<Packet, VaultError> {
         let sealed: SealedRef = packet.0.parse()?;
-        Packet::from_file(&self.vault.get(&sealed)?).map_err(|_| VaultError::Reference)
+        let vault = self.vault.clone();
+        let large = sealed.length() > LARGE;
+        let read = move || Packet::from_file(&vault.get(&sealed)?).map_err(|_| VaultError::Reference);
+        if !large {
+            return read();
+        }
+        tokio::task::spawn_blocking(read).await.unwrap_or(Err(VaultError::Reference))
     }
 }

@@ -69,6 +69,7 @@ pub async fn prepare(tools: &Tools, wanted: Wanted) -> Result<Prepared, PrepareF
         PrepareFault::StorageFailed
     })?;
     Ok(Prepared {
+        order: wanted.order.event_id,
         to: wanted.to,
         transmission: Transmission {
             packet,
@@ -98,7 +99,7 @@ pub async fn restamp(
     let (_, peer) = destination(directory.by_ods(to), now)?;
     let signer = signer_for(tools, peer)?;
     let expires_at = now.plus(std::time::Duration::from_millis(persist_duration_ms));
-    let old = tools.fetch(packet).map_err(|_| PrepareFault::StorageFailed)?;
+    let old = tools.fetch(packet).await.map_err(|_| PrepareFault::StorageFailed)?;
     let fresh = packet::restamp(&old, &message_id, now, expires_at, signer.as_deref()).map_err(assembly)?;
     let packet = tools.keep(&fresh).await.map_err(|_| PrepareFault::StorageFailed)?;
     Ok(Transmission { packet, message_id, stamped_at: now, expires_at, bytes: fresh.body.len() as u64 })

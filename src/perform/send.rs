@@ -47,24 +47,27 @@ async fn attempt(tools: &Tools, dispatch: &Dispatch) -> (Judged, Option<PacketRe
         let verdict = Verdict::TryAgain(why);
         (Judged { verdict, alarm: true, retry_after: None, keep_receipt: false }, None)
     };
-    let Ok(packet) = tools.fetch(&dispatch.packet) else { return nothing_sent(TryAgain::PacketUnreadable) };
+    let Ok(packet) = tools.fetch(&dispatch.packet).await else {
+        return nothing_sent(TryAgain::PacketUnreadable);
+    };
     let directory = tools.directory.current();
     let Some(party) = directory.by_ods(&dispatch.to) else { return nothing_sent(TryAgain::NoRoute) };
     let action = packet.soap_action.rsplit('/').next().unwrap_or_default().to_owned();
     let (Some(route), Some(peer)) = (Route::to(party, &action), party.peer()) else {
         return nothing_sent(TryAgain::NoRoute);
     };
-    let references: Vec<Vec<Reference>> = match peer.profile {
-        Profile::Signed => {
-            let earlier = dispatch.earlier.iter().filter_map(|packet| tools.fetch(packet).ok());
-            std::iter::once(packet.clone()).chain(earlier).filter_map(|p| p.references().ok()).collect()
-        }
-        Profile::Spine => Vec::new(),
-    };
-    let header = packet.header();
-    if peer.profile == Profile::Signed && header.is_none() {
-        // Without it no receipt could be judged, and without a receipt no answer of theirs counts.
+    // Without its header no answer could be judged.
+    let Some((header, references)) = packet.sent_as() else {
         return nothing_sent(TryAgain::PacketUnreadable);
+    };
+    let mut references: Vec<Vec<Reference>> = references.into_iter().collect();
+    for earlier in dispatch.earlier.iter().filter(|_| peer.profile == Profile::Signed) {
+        let earlier = tools.fetch(earlier).await.ok().and_then(|packet| packet.sent_as());
+        references.extend(earlier.and_then(|(_, references)| references));
+    }
+    if header.to != peer.address.party_key {
+        // The directory now knows the practice by another party key: this packet is addressed to somebody else.
+        return nothing_sent(TryAgain::NoRoute);
     }
     let letter = letter(packet);
     let answer = tools.transport.post(&route, &letter, DEADLINE).await;
@@ -74,14 +77,18 @@ async fn attempt(tools: &Tools, dispatch: &Dispatch) -> (Judged, Option<PacketRe
         message_id: &dispatch.message_id,
         to: &peer.address.party_key,
         ack_due: asks && peer.contract.sync_reply == SyncReply::Signals,
-        receipt: header.as_ref().and_then(|header| receipt_due(peer, header, &references, now)),
+        receipt: receipt_due(peer, &header, &references, now),
     };
     let judged = classify(&answer, &sent, now);
-    let receipt = match &answer {
-        Observation::Reply(reply) if judged.keep_receipt => keep(tools, reply).await,
-        _ => None,
-    };
-    (judged, receipt)
+    let Observation::Reply(reply) = &answer else { return (judged, None) };
+    if !judged.keep_receipt {
+        return (judged, None);
+    }
+    match keep(tools, reply).await {
+        Some(receipt) => (judged, Some(receipt)),
+        // Without its receipt a delivery cannot be proved: it goes again and draws the same one.
+        None => (Judged { verdict: Verdict::TryAgain(TryAgain::UnknownOutcome), ..judged }, None),
+    }
 }
 
 fn receipt_due<'a>(

@@ -162,7 +162,12 @@ impl FilingFolder {
             Some(before) => {
                 let same = before.extract == filed.extract && before.attachments == filed.attachments;
                 step(transfer, "removing the copy", || fs::remove_dir_all(&beside))?;
-                if same { Ok(Filed::Already(place)) } else { Err(FilingFault::Conflict { transfer }) }
+                if !same {
+                    return Err(FilingFault::Conflict { transfer });
+                }
+                // Whoever put it there may have ended before its name was durable.
+                step(transfer, "syncing the folder", || self.named.wait())?;
+                Ok(Filed::Already(place))
             }
             None => {
                 step(transfer, "syncing the files", || self.written.wait())?;

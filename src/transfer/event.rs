@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{ConversationId, MessageId, NhsNumber, OdsCode, Timestamp};
+use crate::model::{ConversationId, EventId, MessageId, NhsNumber, OdsCode, Timestamp};
 use crate::transfer::custody::CustodyEvent;
 use crate::transfer::dispatch::{PacketRef, Transmission};
 use crate::transfer::outcome::Completeness;
@@ -21,7 +21,12 @@ pub enum Event {
     /// The packet lies sealed and ready.
     Prepared(Box<Prepared>),
     /// The packet could not be prepared.
-    Unprepared(PrepareFault),
+    Unprepared {
+        /// The custody event it was to be prepared for.
+        order: EventId,
+        /// Why.
+        fault: PrepareFault,
+    },
     /// The packet lies ready with a new timestamp.
     Restamped(Transmission),
     /// The packet could not be stamped anew.
@@ -47,6 +52,8 @@ pub enum Event {
 /// A release's packet, ready to go.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Prepared {
+    /// The custody event it was prepared for: a later one may have changed record or destination meanwhile.
+    pub order: EventId,
     /// The party it goes to.
     pub to: OdsCode,
     /// The sealed packet.

@@ -303,7 +303,7 @@ impl Event {
             | Self::Act(_) => true,
             Self::Due
             | Self::Prepared(_)
-            | Self::Unprepared(_)
+            | Self::Unprepared { .. }
             | Self::Restamped(_)
             | Self::NotRestamped(_)
             | Self::Answered(_)
@@ -319,7 +319,7 @@ impl Event {
             Self::Custody(_) => "a custody event",
             Self::Due => "a deadline",
             Self::Prepared(_) => "a prepared packet",
-            Self::Unprepared(_) => "a failed preparation",
+            Self::Unprepared { .. } => "a failed preparation",
             Self::Restamped(_) => "a new envelope",
             Self::NotRestamped(_) => "a failed new envelope",
             Self::Answered(_) => "an answer",

@@ -161,7 +161,7 @@ pub(super) fn step(step: &mut Step, event: &Event, now: Timestamp) -> Result<(),
             Ok(())
         }
         Event::Act(act) => on_act(step, act, now).ok_or(illegal),
-        Event::Custody(_) | Event::Prepared(_) | Event::Unprepared(_) | Event::Acknowledged(_) => {
+        Event::Custody(_) | Event::Prepared(_) | Event::Unprepared { .. } | Event::Acknowledged(_) => {
             Err(illegal)
         }
     }

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{MessageId, OdsCode, Timestamp};
+use crate::model::{EventId, MessageId, OdsCode, Timestamp};
 use crate::transfer::custody::{
     Answer as Said, CustodyEvent, CustodyKind, DestinationBasis, Release as ReleaseFacts, ReleaseCertainty,
     ReleaseKind,
@@ -141,6 +141,36 @@ impl Release {
     /// The practice it goes to, as far as the custody system knows.
     pub fn destination(&self) -> Option<&OdsCode> {
         self.facts().and_then(|facts| facts.destination.as_ref()).map(|d| &d.practice)
+    }
+
+    /// Whether a packet is being prepared for that event.
+    fn prepares(&self, order: EventId) -> bool {
+        matches!(self.state, ReleaseState::Preparing { .. }) && self.order.event_id == order
+    }
+
+    /// Whether nothing has left yet, and the plan may still change (custody reference §3.2). Ended releases are taken up
+    /// again where it was the plan that ended them.
+    fn is_unsent(&self) -> bool {
+        let unsent = self.delivery().is_none_or(|delivery| delivery.dispatch.attempts == 0);
+        match &self.state {
+            ReleaseState::AwaitingConfirmation { .. }
+            | ReleaseState::Preparing { .. }
+            | ReleaseState::Delivering { .. }
+            | ReleaseState::AwaitingAcknowledgement { .. }
+            | ReleaseState::Held { .. } => unsent,
+            ReleaseState::Ended { ending, .. } => match ending {
+                Ending::Cancelled | Ending::Sensitive | Ending::NeverPrepared | Ending::NeverConfirmed => {
+                    unsent
+                }
+                Ending::Integrated { .. }
+                | Ending::Suppressed
+                | Ending::NotIntegrated { .. }
+                | Ending::NeverAnswered
+                | Ending::NeverDelivered
+                | Ending::Filed
+                | Ending::Refused { .. } => false,
+            },
+        }
     }
 
     /// The delivery under way, or the last one.
@@ -290,7 +320,7 @@ pub(super) fn step(step: &mut Step, event: &Event, now: Timestamp) -> Result<(),
         }
         Event::Due => on_due(step, now).ok_or(illegal),
         Event::Prepared(prepared) => on_prepared(step, prepared, now).ok_or(illegal),
-        Event::Unprepared(fault) => on_unprepared(step, *fault, now).ok_or(illegal),
+        Event::Unprepared { order, fault } => on_unprepared(step, *order, *fault, now).ok_or(illegal),
         Event::Restamped(fresh) => {
             let fresh = fresh.clone();
             let delivery = step.delivering().ok_or(illegal)?;
@@ -323,12 +353,7 @@ pub(super) fn step(step: &mut Step, event: &Event, now: Timestamp) -> Result<(),
 /// A later event of the same stay: the plan firms up or changes, as long as nothing was sent.
 fn on_custody(step: &mut Step, event: &CustodyEvent, now: Timestamp) {
     let Some(release) = step.release() else { return };
-    let before_sending = match &release.state {
-        ReleaseState::AwaitingConfirmation { .. } | ReleaseState::Preparing { .. } => true,
-        ReleaseState::Held { delivery, .. } => delivery.is_none(),
-        ReleaseState::Ended { ending, delivery, .. } => *ending == Ending::Cancelled && delivery.is_none(),
-        ReleaseState::Delivering { .. } | ReleaseState::AwaitingAcknowledgement { .. } => false,
-    };
+    let before_sending = release.is_unsent();
     let numbers = (release.order.identity.nhs_number(), event.identity.nhs_number());
     let other_person = matches!(numbers, (Some(before), Some(now)) if before != now);
     let history = event.order() < release.order.order();
@@ -408,7 +433,7 @@ fn on_due(step: &mut Step, now: Timestamp) -> Option<()> {
 }
 
 fn on_prepared(step: &mut Step, prepared: &Prepared, now: Timestamp) -> Option<()> {
-    if !matches!(step.release()?.state, ReleaseState::Preparing { .. }) {
+    if !step.release()?.prepares(prepared.order) {
         return None;
     }
     step.entries.push(What::Prepared {
@@ -429,9 +454,9 @@ fn on_prepared(step: &mut Step, prepared: &Prepared, now: Timestamp) -> Option<(
     Some(())
 }
 
-fn on_unprepared(step: &mut Step, why: PrepareFault, now: Timestamp) -> Option<()> {
+fn on_unprepared(step: &mut Step, order: EventId, why: PrepareFault, now: Timestamp) -> Option<()> {
     let id = step.next.id;
-    let release = step.release_mut()?;
+    let release = step.release_mut().filter(|release| release.prepares(order))?;
     let ReleaseState::Preparing { due, failures, fault, .. } = &mut release.state else { return None };
     *failures += 1;
     *fault = Some(why);
@@ -611,7 +636,9 @@ fn retry_now(step: &mut Step, act: &Act, now: Timestamp) -> Option<()> {
             gate(step, now);
             return Some(());
         }
-        ReleaseState::Ended { ending, delivery: Some(delivery), .. } if may_resend(ending, delivery, now) => {
+        ReleaseState::Ended { ending, delivery: Some(delivery), .. }
+            if may_resend(ending, step.next.opened_at, now) =>
+        {
             // A re-send after refusal: identical HL7, same conversation, new MessageId (S6, S43, TD66).
             let again = (release.message_ids.len() + 1).to_string();
             let message_id = MessageId::derived(&["extract", &id.to_string(), &again]);
@@ -628,7 +655,7 @@ fn retry_now(step: &mut Step, act: &Act, now: Timestamp) -> Option<()> {
 }
 
 /// Refused or unanswered, and within twelve weeks of creation (S6, C15); never after acceptance.
-fn may_resend(ending: &Ending, delivery: &Delivery, now: Timestamp) -> bool {
+fn may_resend(ending: &Ending, opened_at: Timestamp, now: Timestamp) -> bool {
     let refused = match ending {
         Ending::NotIntegrated { code } => ResponseCode::parse(code).may_resend(),
         Ending::NeverAnswered | Ending::NeverDelivered => true,
@@ -642,7 +669,7 @@ fn may_resend(ending: &Ending, delivery: &Delivery, now: Timestamp) -> bool {
         | Ending::Filed
         | Ending::Refused { .. } => false,
     };
-    refused && now < give_up_at(delivery)
+    refused && now < opened_at.plus(GIVE_UP_AFTER)
 }
 
 /// The parts of a step that only releases use.

@@ -11,6 +11,7 @@ mod rabbit;
 #[expect(dead_code, reason = "the tests use all of it")]
 mod sites;
 #[path = "../it/tools.rs"]
+#[expect(dead_code, reason = "the tests use all of it")]
 mod tools;
 
 use std::collections::HashMap;

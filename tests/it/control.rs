@@ -227,14 +227,15 @@ fn what_cannot_be_prepared_needs_somebody_and_its_retries_are_no_change() {
         sent["transfer"].as_str().unwrap().parse::<TransferId>().unwrap()
     };
     let (unknown, missing) = (going("stay-1"), going("stay-2"));
-    let fail = |transfer: TransferId, fault: PrepareFault| {
-        let event = Box::new(Event::Unprepared(fault));
+    let fail = |transfer: TransferId, stay: &str, fault: PrepareFault| {
+        let order = EventId::derived(&["event", stay]);
+        let event = Box::new(Event::Unprepared { order, fault });
         node.runtime.block_on(node.engine.submit(Input::Result { transfer, event })).unwrap();
     };
     let opened = node.json("list.schema.json", &["list", &unknown.to_string()])["transfers"][0].clone();
     std::thread::sleep(std::time::Duration::from_millis(20));
-    fail(unknown, PrepareFault::DestinationUnknown);
-    fail(missing, PrepareFault::RecordMissing);
+    fail(unknown, "stay-1", PrepareFault::DestinationUnknown);
+    fail(missing, "stay-2", PrepareFault::RecordMissing);
     let status = node.json("status.schema.json", &["status"]);
     let needs = status["needs_you"].as_array().unwrap();
     assert_eq!(needs.len(), 1, "a record may still be written, a directory does not mend itself: {status:#}");
@@ -252,7 +253,7 @@ fn what_cannot_be_prepared_needs_somebody_and_its_retries_are_no_change() {
         let input = Input::Result { transfer: missing, event: Box::new(event) };
         node.runtime.block_on(node.engine.submit(input)).unwrap();
     };
-    tell(unchanged::prepared(clock::now()));
+    tell(unchanged::prepared("stay-2", clock::now()));
     let attempts =
         || node.json("list.schema.json", &["list", &missing.to_string()])["transfers"][0]["attempts"].clone();
     while attempts() != 1 {

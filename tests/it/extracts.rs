@@ -1,7 +1,7 @@
 //! Whole records become extracts: schema-valid, balanced, the same every time, and as complete as the scorers say.
 //!
-//! The records and scorers are in `../shared`; where they or a tool are missing the test says that it skipped, and fails
-//! where the environment requires tools.
+//! The records and scorers are in `../shared`; where they are missing the test says that it skipped, as it does for a
+//! tool unless the environment requires tools.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,11 +13,12 @@ use throughcare::extract::{
 use throughcare::extract::{RecordLimits, Refusal};
 use throughcare::model::{Asid, ConversationId, MessageId, NhsNumber, OdsCode, Timestamp};
 
+use crate::tools;
+
 const FOLDERS: [&str; 3] = ["emis-join", "inventory", "robustness"];
 
 fn shared() -> Option<PathBuf> {
-    let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared");
-    available("../shared", shared.join("fixtures").is_dir()).then_some(shared)
+    tools::shared("")
 }
 
 fn tool(name: &str) -> bool {

@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod canonical;
+mod changed_plan;
 mod check;
 mod config;
 mod contract;

@@ -1,6 +1,7 @@
 //! Other people's programs that judge ours. A test without its tool says so and stops; where tools are required it fails.
 
 use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// Runs a program to its end; `None`, said plainly, when it is not installed.
@@ -19,4 +20,14 @@ pub fn run<S: AsRef<OsStr>>(program: &str, arguments: impl IntoIterator<Item = S
         }
         Err(error) => panic!("cannot run {program}: {error}"),
     }
+}
+
+/// A file or folder of `../shared`; `None`, said plainly, where it is not.
+pub fn shared(path: &str) -> Option<PathBuf> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared").join(path);
+    if !path.exists() {
+        eprintln!("skipped: {} is not there", path.display());
+        return None;
+    }
+    Some(path)
 }

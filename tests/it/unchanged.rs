@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use throughcare::model::{MessageId, OdsCode, Timestamp, TransferId};
+use throughcare::model::{EventId, MessageId, OdsCode, Timestamp, TransferId};
 use throughcare::transfer::Transfer;
 use throughcare::transfer::dispatch::{PacketRef, Transmission};
 use throughcare::transfer::event::{Act, Answer, Event, Prepared, Verb};
@@ -14,9 +14,10 @@ use crate::control;
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
-/// The packet lies ready, for a practice that may be sent copies.
-pub fn prepared(now: Timestamp) -> Event {
+/// The packet of a stay's first event lies ready, for a practice that may be sent copies.
+pub fn prepared(stay: &str, now: Timestamp) -> Event {
     Event::Prepared(Box::new(Prepared {
+        order: EventId::derived(&["event", stay]),
         to: OdsCode::parse("B85002").unwrap(),
         transmission: Transmission {
             packet: PacketRef("sealed".to_owned()),
@@ -51,7 +52,7 @@ fn delivered() -> Transfer {
     let now = throughcare::clock::now();
     let opened = Transfer::open(TransferId::derived(&["t"]), &event, now).unwrap().next;
     let steps = [
-        (prepared(now), "delivering"),
+        (prepared("stay-1", now), "delivering"),
         (Event::Due, "delivering"),
         (answered(Verdict::TryAgain(TryAgain::UnknownOutcome)), "delivering"),
         (Event::Due, "delivering"),

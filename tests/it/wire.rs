@@ -9,20 +9,11 @@ use throughcare::packet::hl7::{
 };
 use throughcare::packet::mime::{MimeFault, MimeLimits, Part, Strictness, Transfer, read};
 
-use crate::tools;
+use crate::tools::{self, shared};
 
 /// The captures, or `None`, said plainly, where they are not.
 fn captures() -> Option<PathBuf> {
     shared("fixtures/conversations")
-}
-
-fn shared(path: &str) -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared").join(path);
-    if !path.exists() {
-        eprintln!("skipped: {} is not there", path.display());
-        return None;
-    }
-    Some(path)
 }
 
 fn files(folder: &Path) -> Vec<PathBuf> {

@@ -1,8 +1,6 @@
 //! Whole messages: written and read again field by field, held against the published schemas, signed and answered with a
 //! receipt, and damaged in every way a practice might (wire reference §2.2, §3.5, §6.3).
 
-use std::path::{Path, PathBuf};
-
 use throughcare::model::{ConversationId, CpaId, MessageId, PartyKey, Timestamp};
 use throughcare::packet::envelope::{AckRequest, GP2GP, Header, Href};
 use throughcare::packet::mime::{MimeFault, MimeLimits, Strictness};
@@ -16,7 +14,7 @@ use throughcare::packet::{
 };
 
 use crate::signatures::made::{Identity, now};
-use crate::tools;
+use crate::tools::{self, shared};
 
 const HL7: &[u8] =
     "<RCMR_IN030000UK06 xmlns=\"urn:hl7-org:v3\"><id root=\"M1\"></id>é</RCMR_IN030000UK06>".as_bytes();
@@ -74,15 +72,6 @@ fn signal_of(octets: &[u8]) -> (Box<throughcare::packet::xml::Document>, Signal)
         Received::Signal { envelope, signal } => (envelope, signal),
         Received::Business(_) => panic!("not a signal"),
     }
-}
-
-fn shared(path: &str) -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared").join(path);
-    if !path.exists() {
-        eprintln!("skipped: {} is not there", path.display());
-        return None;
-    }
-    Some(path)
 }
 
 fn validate(octets: &[u8]) {
@@ -241,7 +230,7 @@ fn a_signed_message_is_verified_and_its_receipt_fits_that_message_only() {
     let stored = Packet::from_file(&packet.to_file()).unwrap();
     let references = stored.references().unwrap();
     verify_receipt(&document, &references, &theirs).unwrap();
-    assert!(ack.fits(&stored.header().unwrap()), "wire §6.3");
+    assert!(ack.fits(&stored.sent_as().unwrap().0), "wire §6.3");
     let fewer = verify_receipt(&document, &references[1..], &theirs);
     assert_eq!(fewer.unwrap_err(), SignatureFault::ReceiptReferences);
     assert!(verify_receipt(&document, &references, &terms).is_err(), "another signer");

@@ -126,13 +126,12 @@ impl Folder {
     }
 
     fn write_and_place(&self, folder: &str, files: &[(OsString, Vec<u8>)]) -> io::Result<()> {
+        // Opened first: errors in writing back are told to those who had it open.
+        let file_system = File::open(self.at("tmp"))?;
         for (name, body) in files {
             fs::write(self.hidden(name), body)?;
         }
-        match files {
-            [(name, _)] => File::open(self.hidden(name))?.sync_all()?,
-            _ => rustix::fs::syncfs(File::open(self.at("tmp"))?)?,
-        }
+        rustix::fs::syncfs(&file_system)?;
         for (name, _) in files {
             fs::rename(self.hidden(name), self.at(folder).join(name))?;
         }

@@ -182,10 +182,17 @@ impl World {
             commits: 0,
         };
         for number in 0..1 + world.dice.below(4) {
-            let event = release(number, start);
-            world.events.push(event.clone());
             let delay = world.dice.below(3_600_000);
-            world.schedule(delay, Coming::Custody(Box::new(event)));
+            // Some plans change: minutes later, or hours.
+            let changes = [0, 60_000, 36_000_000][world.dice.below(3) as usize];
+            for (seq, after) in
+                [(1, 0), (2, changes)].into_iter().filter(|(seq, after)| *seq == 1 || *after > 0)
+            {
+                let event = release(number, seq, start);
+                world.events.push(event.clone());
+                let delay = delay + world.dice.below(after + 1);
+                world.schedule(delay, Coming::Custody(Box::new(event)));
+            }
         }
         world
     }
@@ -285,28 +292,44 @@ impl World {
     fn perform(&mut self, order: Order) {
         let id = order.transfer;
         match order.effect {
-            Effect::Prepare { message_id, to, .. } => {
+            Effect::Prepare { order, message_id, to, .. } => {
+                let order = order.event_id;
                 let event = if self.dice.chance(self.faults.record_missing) {
-                    Event::Unprepared(PrepareFault::RecordMissing)
+                    Event::Unprepared { order, fault: PrepareFault::RecordMissing }
                 } else {
-                    let transmission = self.transmission(message_id, 6 * 3_600_000);
-                    Event::Prepared(Box::new(prepared(to, transmission)))
+                    let packet = format!("packet of {message_id} for {order}");
+                    let transmission = self.transmission(PacketRef(packet), message_id, 6 * 3_600_000);
+                    Event::Prepared(Box::new(prepared(order, to, transmission)))
                 };
-                let delay = 1 + self.dice.below(500);
+                // Now and then a folder hangs for a while, and a later event overtakes the work for an earlier one.
+                let longest = if self.dice.chance(10) { 600_000 } else { 500 };
+                let delay = 1 + self.dice.below(longest);
                 self.done(id, delay, event);
             }
-            Effect::Restamp { message_id, persist_duration_ms, .. } => {
-                let transmission = self.transmission(message_id, persist_duration_ms);
+            Effect::Restamp { packet, message_id, persist_duration_ms, .. } => {
+                let transmission = self.transmission(packet, message_id, persist_duration_ms);
                 self.done(id, 5, Event::Restamped(transmission));
             }
-            Effect::Send { dispatch } => self.send(id, dispatch.message_id),
+            Effect::Send { dispatch } => {
+                self.check_is_newest(id, &dispatch.packet);
+                self.send(id, dispatch.message_id);
+            }
             Effect::File { .. } | Effect::Refuse { .. } => unreachable!("the prison receives nothing here"),
         }
     }
 
-    fn transmission(&self, message_id: MessageId, persist_ms: u64) -> Transmission {
+    /// What goes out was made for the newest event that was taken before anything went out.
+    fn check_is_newest(&self, id: TransferId, packet: &PacketRef) {
+        let row = self.store.get(Table::Transfer, id.as_bytes()).unwrap().unwrap();
+        let transfer: Transfer = ledger::decode(&row).unwrap();
+        let Case::Release(release) = &transfer.case else { panic!("only releases are sent") };
+        let order = release.order.event_id.to_string();
+        assert!(packet.0.ends_with(&order), "{packet:?} goes out, and the order in force is {order}");
+    }
+
+    fn transmission(&self, packet: PacketRef, message_id: MessageId, persist_ms: u64) -> Transmission {
         Transmission {
-            packet: PacketRef(format!("packet of {message_id}")),
+            packet,
             message_id,
             stamped_at: self.now,
             expires_at: self.now.plus(Duration::from_millis(persist_ms)),
@@ -420,7 +443,8 @@ impl World {
             "every event was taken, however often it was told"
         );
         let transfers = self.transfers();
-        assert_eq!(transfers.len(), self.events.len(), "one transfer an event");
+        let stays: BTreeSet<&str> = self.events.iter().map(|event| event.stay.reveal()).collect();
+        assert_eq!(transfers.len(), stays.len(), "one transfer a stay, however its plan changed");
         for transfer in &transfers {
             let filed = self.practice.filed.get(&transfer.conversation).copied().unwrap_or(0);
             assert!(filed <= 1, "filed once at the most");
@@ -542,8 +566,9 @@ fn input(coming: &Coming) -> Input {
     }
 }
 
-fn prepared(to: OdsCode, transmission: Transmission) -> Prepared {
+fn prepared(order: EventId, to: OdsCode, transmission: Transmission) -> Prepared {
     Prepared {
+        order,
         to,
         transmission,
         contract: Contract {
@@ -560,14 +585,14 @@ fn prepared(to: OdsCode, transmission: Transmission) -> Prepared {
 }
 
 /// A confirmed release to a practice that takes pushes.
-fn release(number: u64, start: Timestamp) -> CustodyEvent {
+fn release(number: u64, seq: u64, start: Timestamp) -> CustodyEvent {
     let json = serde_json::json!({
-        "event_id": EventId::derived(&["event", &number.to_string()]),
+        "event_id": EventId::derived(&["event", &number.to_string(), &seq.to_string()]),
         "source": "nomis",
         "establishment": "HMP01",
         "stay": format!("stay-{number}"),
         "patient_ref": format!("patient-{number}"),
-        "seq": 1,
+        "seq": seq,
         "occurred_at": start,
         "identity": {
             "number": { "known": { "number": "9990000018", "status": "verified" } },
