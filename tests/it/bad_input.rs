@@ -10,7 +10,7 @@
 //! | attachment missing, `..`, link, false type | here; `network::records` |
 //! | DTD, entities, 10,000 levels, 100 MB attribute | here; `packet::xml` (budgets, mutations); `signatures::tampered` rule 15 |
 //! | MIME without its closing boundary | `packet::mime` (every broken frame has its reason); `network::reception` (put aside) |
-//! | gzip bomb | nothing that arrives is decompressed yet, so there is nothing to burst; a gzip is carried as it is |
+//! | gzip bomb | `wire_messages` (nothing that arrives is decompressed: a gzip is carried as the octets it is) |
 //! | signature by a stranger, over too little, wrapped | `signatures::tampered`, rules 1 to 15; `network::reception` (put aside) |
 //! | full disk | here; `network::reception` (what cannot be stored, or finds little room, is answered 503) |
 //! | broker that closes the channel | `intake` (a channel closed by the broker is laid again) |

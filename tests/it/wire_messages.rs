@@ -216,6 +216,24 @@ fn an_attachment_beyond_the_limit_is_refused_by_its_number() {
 }
 
 #[test]
+fn a_gzip_bomb_stays_shut_and_travels_as_the_octets_it_is() {
+    let Some(bomb) = tools::run("sh", ["-c", "head -c 1G /dev/zero | gzip -9"]) else { return };
+    let bomb = bomb.stdout;
+    assert!(bomb.len() < 2 << 20 && bomb.starts_with(&[0x1f, 0x8b]), "a gigabyte in a megabyte");
+    let description = "Filename=\"letters.gz\" ContentType=application/gzip Compressed=Yes";
+    let file = Attachment { document_id: "D1", description, content_type: "application/gzip", octets: &bomb };
+    let packet = assemble(&header(), HL7, &[file], None, PacketLimits::default()).unwrap();
+    let incoming = strict(&packet);
+    let (_, part) = &incoming.attachments()[0];
+    assert!(part.unwrap().body == bomb, "because nothing that came is opened but by who asks for it");
+    let http = format!("{}; charset=\"gzip\"", packet.content_type);
+    assert!(
+        open(&http, &bomb, Strictness::Tolerant, &MimeLimits::default()).is_err(),
+        "nor is a whole request"
+    );
+}
+
+#[test]
 fn a_signed_message_is_verified_and_its_receipt_fits_that_message_only() {
     let (sender, practice) = (Identity::p256(), Identity::p256());
     let packet = signed(&sender);
