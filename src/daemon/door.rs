@@ -42,6 +42,10 @@ pub struct Door {
 }
 
 impl Front for Door {
+    fn has_room(&self) -> bool {
+        !self.is_full()
+    }
+
     async fn submit(&self, delivery: Delivery) -> Result<Ticket, FrontClosed> {
         self.wait_for_room().await?;
         let (answer, ticket) = Ticket::issue();

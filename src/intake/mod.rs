@@ -89,6 +89,11 @@ pub enum Taken {
 /// queue (waiting while the queue is full), the [`Ticket`] resolves when it is durable. So events of one stay
 /// keep their order while hundreds wait for one commit.
 pub trait Front: Clone + Send + Sync + 'static {
+    /// Whether there is room for more; without it a submission waits.
+    fn has_room(&self) -> bool {
+        true
+    }
+
     /// Takes a place for `delivery`.
     fn submit(&self, delivery: Delivery) -> impl Future<Output = Result<Ticket, FrontClosed>> + Send;
 }

@@ -216,6 +216,7 @@ async fn what_is_no_event_is_moved_aside_with_its_reason_and_stops_nothing() {
     )
     .unwrap();
     fs::create_dir(folder.path().join("new/g.json")).unwrap();
+    fs::write(folder.path().join("new").join(format!("{}.json", "n".repeat(250))), b"{}").unwrap();
     spooling.drop_in("z.json", event(2).to_string().as_bytes());
     until("new/ is empty", || spooling.names("new").is_empty()).await;
     let reason =
@@ -232,6 +233,8 @@ async fn what_is_no_event_is_moved_aside_with_its_reason_and_stops_nothing() {
         assert!(reason(name).contains(why), "{name}: {}", reason(name));
         assert!(fs::symlink_metadata(folder.path().join("bad").join(name)).is_ok(), "{name} is kept");
     }
+    let long = spooling.names("bad").into_iter().filter(|name| name.starts_with("nnnn")).count();
+    assert_eq!(long, 2, "a name too long for what we add is shortened: the file and its reason");
     assert_eq!(desk.accepted(), 1, "the good one behind them was taken");
     spooling.drop_in("a.json", b"{}");
     until("the second bad file of that name is there", || {

@@ -95,12 +95,17 @@ impl<F: Front> Session<'_, F> {
             tokio::select! {
                 () = stopped(stopping) => return self.end().await,
                 taken = oldest(&mut self.flight), if !self.flight.is_empty() => self.settle(taken?).await?,
-                message = next(&mut consumer), if self.flight.len() < usize::from(self.settings.prefetch) => {
+                // A submission that waited would keep what is durable from being acknowledged.
+                message = next(&mut consumer), if self.has_room() => {
                     self.take(message?).await?;
                 }
                 _ = look.tick() => self.look()?,
             }
         }
+    }
+
+    fn has_room(&self) -> bool {
+        self.flight.len() < usize::from(self.settings.prefetch) && self.front.has_room()
     }
 
     async fn begin(&self) -> Result<Consumer, Failure> {

@@ -10,12 +10,16 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Mode, OFlags};
 
 use crate::intake::contract::MOST_BYTES;
+use crate::packet::fingerprint::Fingerprint;
 
 /// No more names are held at once: the rest is found at the next look.
 const MOST_NAMES: usize = 65_536;
 
 /// Files of ours in `tmp/`. One that a crash left there is written over when its content is written again.
 const OURS: &str = ".throughcare-";
+
+/// The longest name kept as it is, in bytes.
+const LONGEST_NAME: usize = 200;
 
 /// The folders of a spool.
 #[derive(Debug, Clone)]
@@ -101,7 +105,7 @@ impl Folder {
     /// without one.
     pub fn condemn(&self, name: &OsStr, reason: &str) -> io::Result<()> {
         let bad = self.at("bad");
-        let kept = free_name(&bad, name)?;
+        let kept = free_name(&bad, &short(name))?;
         let mut beside = kept.clone();
         beside.push(".reason");
         self.write("bad", &beside, format!("{reason}\n").as_bytes())?;
@@ -152,6 +156,15 @@ impl Folder {
 
 fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
+}
+
+/// A name that leaves room for ours around it: a file's name has at most 255 bytes.
+fn short(name: &OsStr) -> OsString {
+    if name.len() <= LONGEST_NAME {
+        return name.to_owned();
+    }
+    let digest = Fingerprint::of(name.as_encoded_bytes()).to_string();
+    OsString::from(format!("{}~{digest}", &name.to_string_lossy().chars().take(40).collect::<String>()))
 }
 
 /// `name`, or `name~1`, … so that a bad file never replaces another.

@@ -99,14 +99,20 @@ async fn look<F: Front>(
         Ok((folder, names))
     })
     .await?;
+    let mut seen = Ok(());
     for handful in names.chunks(AT_ONCE) {
         if *stopping.borrow() {
             break;
         }
         let current = rules.borrow().clone();
-        take(&folder, handful.to_vec(), front, current).await?;
+        match take(&folder, handful.to_vec(), front, current).await {
+            Err(Trouble::Front(closed)) => return Err(closed.into()),
+            // Files that make trouble keep no others waiting.
+            Err(trouble @ Trouble::Disk { .. }) => seen = Err(trouble),
+            Ok(()) => {}
+        }
     }
-    Ok(())
+    seen
 }
 
 /// Reads, submits in order, waits for all, and clears away: what was not durable stays where it is.
