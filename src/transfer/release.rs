@@ -3,24 +3,29 @@
 //!
 //! How one message is delivered is not decided here: see `delivery`.
 
+mod acts;
+mod answers;
+mod change;
+mod plan;
+
 use serde::{Deserialize, Serialize};
 
 use crate::model::{EventId, MessageId, OdsCode, Timestamp};
-use crate::transfer::custody::{
-    Answer as Said, CustodyEvent, CustodyKind, DestinationBasis, Release as ReleaseFacts, ReleaseCertainty,
-    ReleaseKind,
-};
-use crate::transfer::delivery::{self, Delivery};
+use crate::transfer::custody::{CustodyEvent, CustodyKind, Release as ReleaseFacts};
+use crate::transfer::delivery::Delivery;
 use crate::transfer::dispatch::PacketRef;
 use crate::transfer::effect::Effect;
-use crate::transfer::event::{Acknowledgement, Act, Answer, Event, Prepared, Verb};
+use crate::transfer::event::Event;
 use crate::transfer::journal::What;
-use crate::transfer::outcome::{Completeness, OutcomeKind};
-use crate::transfer::reason::{Delay, Ending, Hold, PrepareFault, Remedy};
-use crate::transfer::response_code::{self, ResponseCode};
-use crate::transfer::retry::{self, GIVE_UP_AFTER, LISTEN_FOR, OVERDUE_AFTER, Repeat, UNDELIVERED_AFTER};
-use crate::transfer::verdict::Verdict;
-use crate::transfer::{Case, Illegal, Step, Waits};
+use crate::transfer::outcome::Completeness;
+use crate::transfer::reason::{Ending, Hold, PrepareFault};
+use crate::transfer::retry::{GIVE_UP_AFTER, OVERDUE_AFTER, UNDELIVERED_AFTER};
+use crate::transfer::{Illegal, Step, Waits};
+
+use acts::on_act;
+use answers::{on_acknowledged, on_answered, on_late_signal};
+pub(super) use plan::gate;
+use plan::{on_custody, on_prepared, on_unprepared};
 
 /// A release and where it stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -267,49 +272,6 @@ fn give_up_at(delivery: &Delivery) -> Timestamp {
     delivery.dispatch.first_attempt_at.plus(GIVE_UP_AFTER)
 }
 
-/// Decides whether a release may proceed: the checks that need nothing but the event, in the order of their harm.
-pub(super) fn gate(step: &mut Step, now: Timestamp) {
-    let Some(release) = step.release() else { return };
-    let order = &release.order;
-    let Some(facts) = release.facts() else { return };
-    if order.identity.sensitive == Said::Yes {
-        return step.end(Ending::Sensitive, now);
-    }
-    let hold = if order.pds.as_ref().is_some_and(|pds| pds.deceased == Said::Yes) {
-        Some(Hold::Deceased)
-    } else if order.identity.nhs_number().is_none() {
-        Some(Hold::NoNumber)
-    } else if order.identity.verified_number().is_none() {
-        Some(Hold::NumberUnverified)
-    } else if order.identity.sensitive == Said::Unknown && order.pds.is_none() {
-        Some(Hold::SensitivityUnknown)
-    } else {
-        destination_hold(facts)
-    };
-    let until = facts.release_at.plus(LISTEN_FOR);
-    match (hold, facts.certainty) {
-        (Some(hold), _) => step.hold(hold, now),
-        (None, ReleaseCertainty::Planned) => step.release_state(ReleaseState::AwaitingConfirmation { until }),
-        (None, ReleaseCertainty::Confirmed | ReleaseCertainty::Happened) => {
-            step.release_state(ReleaseState::Preparing { due: now, failures: 0, fault: None, since: now });
-            step.publish(OutcomeKind::Accepted, None, "the release was accepted", now);
-        }
-    }
-}
-
-/// Whether somebody follows to whom the record may be pushed (custody reference §3.4).
-fn destination_hold(facts: &ReleaseFacts) -> Option<Hold> {
-    match facts.kind {
-        ReleaseKind::RemovalAbroad | ReleaseKind::Hospital => return Some(Hold::NobodyToPushTo),
-        ReleaseKind::EndOfCustody | ReleaseKind::BailOrCourt | ReleaseKind::Other => {}
-    }
-    match facts.destination.as_ref().map(|d| d.basis) {
-        None => Some(Hold::NoDestination),
-        Some(DestinationBasis::PatientSaid) => Some(Hold::DestinationUnconfirmed),
-        Some(DestinationBasis::Pds | DestinationBasis::PreRegistered) => None,
-    }
-}
-
 /// Takes an event.
 pub(super) fn step(step: &mut Step, event: &Event, now: Timestamp) -> Result<(), Illegal> {
     let illegal = step.next.illegal(event);
@@ -348,28 +310,6 @@ pub(super) fn step(step: &mut Step, event: &Event, now: Timestamp) -> Result<(),
         Event::Act(act) => on_act(step, act, now).ok_or(illegal),
         Event::Arrived(_) | Event::Filed(_) | Event::Refused(_) | Event::NotFiled(_) => Err(illegal),
     }
-}
-
-/// A later event of the same stay: the plan firms up or changes, as long as nothing was sent.
-fn on_custody(step: &mut Step, event: &CustodyEvent, now: Timestamp) {
-    let Some(release) = step.release() else { return };
-    let before_sending = release.is_unsent();
-    let numbers = (release.order.identity.nhs_number(), event.identity.nhs_number());
-    let other_person = matches!(numbers, (Some(before), Some(now)) if before != now);
-    let history = event.order() < release.order.order();
-    step.note_event(event);
-    if history || !before_sending {
-        let why = if history { "an earlier event" } else { "nothing sent can be recalled" };
-        step.entries.push(What::Noted { kind: format!("{}: {why}", event.kind.name()) });
-        return step.publish(OutcomeKind::Noted, Some("too-late"), why, now);
-    }
-    if other_person {
-        return step.hold(Hold::IdentityDiffers, now);
-    }
-    if let Some(release) = step.release_mut() {
-        release.order = event.clone();
-    }
-    gate(step, now);
 }
 
 /// The deadline passed and nobody is working on it.
@@ -430,332 +370,4 @@ fn on_due(step: &mut Step, now: Timestamp) -> Option<()> {
         }
     }
     Some(())
-}
-
-fn on_prepared(step: &mut Step, prepared: &Prepared, now: Timestamp) -> Option<()> {
-    if !step.release()?.prepares(prepared.order) {
-        return None;
-    }
-    step.entries.push(What::Prepared {
-        bytes: prepared.transmission.bytes,
-        attachments: prepared.attachments,
-        placeholders: prepared.placeholders,
-        completeness: prepared.completeness,
-        signed: prepared.signed,
-    });
-    let message_id = prepared.transmission.message_id.clone();
-    let dispatch =
-        prepared.transmission.clone().dispatch(prepared.to.clone(), prepared.contract.clone(), now);
-    let release = step.release_mut()?;
-    release.completeness = Some(prepared.completeness);
-    release.signed = prepared.signed;
-    release.state = ReleaseState::Delivering { delivery: Delivery::begin(dispatch, now) };
-    step.remember(message_id);
-    Some(())
-}
-
-fn on_unprepared(step: &mut Step, order: EventId, why: PrepareFault, now: Timestamp) -> Option<()> {
-    let id = step.next.id;
-    let release = step.release_mut().filter(|release| release.prepares(order))?;
-    let ReleaseState::Preparing { due, failures, fault, .. } = &mut release.state else { return None };
-    *failures += 1;
-    *fault = Some(why);
-    *due = now.plus(retry::unprepared(*failures, id));
-    let (until, first) = (*due, *failures == 1);
-    step.entries.push(What::Unprepared { fault: why });
-    match why.remedy() {
-        Remedy::Person => step.hold(Hold::Preparation(why), now),
-        Remedy::Time => {
-            step.entries.push(What::Waiting { until, why: Delay::Preparation(why) });
-            if first {
-                step.publish(OutcomeKind::Held, Some("record-unavailable"), why.words(), now);
-            }
-        }
-    }
-    Some(())
-}
-
-fn on_answered(step: &mut Step, answer: &Answer, now: Timestamp) -> Option<()> {
-    let id = step.next.id;
-    let release = step.release_mut()?;
-    if let Some(receipt) = &answer.receipt {
-        release.receipt = Some(receipt.clone());
-    }
-    let ReleaseState::Delivering { delivery } = &mut release.state else {
-        // The practice's acknowledgement overtook the transport's (gp2gp reference §3.7), or somebody cancelled.
-        let number = release.delivery().map_or(0, |d| d.dispatch.attempts);
-        step.entries.push(What::Answer { number, verdict: answer.verdict, took_ms: answer.took_ms });
-        return Some(());
-    };
-    if !delivery.expects(answer) {
-        return None;
-    }
-    let (outcome, entries) = delivery.on_answer(answer, id, now);
-    let delivery = delivery.clone();
-    step.entries.extend(entries);
-    match outcome {
-        delivery::Outcome::OnItsWay => {}
-        delivery::Outcome::Delivered(_) => await_acknowledgement(step, delivery, now),
-        delivery::Outcome::Refused(why) => {
-            step.release_state(ReleaseState::Delivering { delivery });
-            step.hold(Hold::TransportRefused(why), now);
-        }
-    }
-    Some(())
-}
-
-fn await_acknowledgement(step: &mut Step, mut delivery: Delivery, now: Timestamp) {
-    let id = step.next.id;
-    let first = delivery.dispatch.repeats == 0;
-    let repeat_at = match delivery.dispatch.contract.repeat {
-        Repeat::UntilAcknowledged => Some(delivery.dispatch.next_attempt(None, id, now)),
-        Repeat::Never => None,
-    };
-    delivery.phase = delivery::Phase::Queued { due: repeat_at.unwrap_or(now), why: None };
-    step.release_state(ReleaseState::AwaitingAcknowledgement { delivery, repeat_at });
-    if first {
-        step.publish(OutcomeKind::Sent, None, "the practice's system took the record", now);
-    }
-}
-
-/// An asynchronous answer: a late error overturns an acceptance (wire reference §1.5).
-fn on_late_signal(step: &mut Step, verdict: &Verdict, now: Timestamp) {
-    let id = step.next.id;
-    let Some(release) = step.release() else { return };
-    let ReleaseState::AwaitingAcknowledgement { delivery, .. } = &release.state else { return };
-    let mut delivery = delivery.clone();
-    match verdict {
-        Verdict::Accepted(_) => {}
-        Verdict::TryAgain(why) => {
-            let entry = delivery.overturned(*why, id, now);
-            step.entries.push(entry);
-            step.release_state(ReleaseState::Delivering { delivery });
-        }
-        Verdict::Refused(why) => step.hold(Hold::TransportRefused(*why), now),
-    }
-}
-
-/// The practice's own answer decides (A11–A16). It may come early, late, twice, or after we gave up.
-fn on_acknowledged(step: &mut Step, ack: &Acknowledgement, now: Timestamp) -> Option<()> {
-    let release = step.release()?;
-    release.delivery()?;
-    let late = release.reported == Reported::Overdue || matches!(release.state, ReleaseState::Ended { .. });
-    let verdict = Judgement::of(ack, release);
-    let counts = verdict != Judgement::NothingNew;
-    step.entries.push(What::Acknowledgement { positive: ack.positive, code: ack.code.clone(), counts });
-    if let Some(release) = step.release_mut()
-        && counts
-        && ack.packet.is_some()
-    {
-        release.acknowledgement = ack.packet.clone();
-    }
-    let code = ack.code.clone().unwrap_or_else(|| "unknown".to_owned());
-    match verdict {
-        Judgement::NothingNew => {}
-        Judgement::Filed => step.end(Ending::Integrated { late }, now),
-        Judgement::StoredBeside => step.end(Ending::Suppressed, now),
-        Judgement::NeverAsked => step.hold(Hold::NotRequested, now),
-        Judgement::Refused => step.end(Ending::NotIntegrated { code }, now),
-    }
-    Some(())
-}
-
-/// What an acknowledgement means for a release. AA beats 15 beats other codes beats 12 (gp2gp reference §2.4, S121).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Judgement {
-    NothingNew,
-    Filed,
-    StoredBeside,
-    NeverAsked,
-    Refused,
-}
-
-impl Judgement {
-    fn of(ack: &Acknowledgement, release: &Release) -> Self {
-        let fresh = match ack.code.as_deref().map(ResponseCode::parse) {
-            _ if ack.positive => Self::Filed,
-            Some(code) if code == response_code::SUPPRESSED => Self::StoredBeside,
-            Some(code) if code == response_code::DUPLICATE => Self::NothingNew,
-            Some(code) if code == response_code::NOT_REQUESTED => Self::NeverAsked,
-            Some(_) | None => Self::Refused,
-        };
-        let ReleaseState::Ended { ending, .. } = &release.state else {
-            let present = release.delivery().map(|d| &d.dispatch.message_id);
-            let stale = ack.refers_to.is_some() && ack.refers_to.as_ref() != present;
-            // A refusal of an earlier transmission says nothing of the re-send that is under way.
-            return if stale && fresh == Self::Refused { Self::NothingNew } else { fresh };
-        };
-        match (ending, fresh) {
-            (Ending::Integrated { .. }, _) => Self::NothingNew,
-            (Ending::Suppressed, Self::Filed) => Self::Filed,
-            (Ending::Suppressed, _) => Self::NothingNew,
-            (_, Self::Filed | Self::StoredBeside) => fresh,
-            (Ending::NeverAnswered | Ending::NeverDelivered, Self::Refused) => Self::Refused,
-            (_, _) => Self::NothingNew,
-        }
-    }
-}
-
-fn on_act(step: &mut Step, act: &Act, now: Timestamp) -> Option<()> {
-    match act.verb {
-        Verb::Cancel => cancel(step, act, now),
-        Verb::Retry => retry_now(step, act, now),
-        // Recorded before the state is asked.
-        Verb::DisclosePacket | Verb::DiscloseReceipt => None,
-    }
-}
-
-fn cancel(step: &mut Step, act: &Act, now: Timestamp) -> Option<()> {
-    if matches!(step.release()?.state, ReleaseState::Ended { .. }) {
-        return None;
-    }
-    step.entries.push(What::Act { act: act.clone() });
-    step.end(Ending::Cancelled, now);
-    Some(())
-}
-
-fn retry_now(step: &mut Step, act: &Act, now: Timestamp) -> Option<()> {
-    let id = step.next.id;
-    let release = step.release()?;
-    let state = match &release.state {
-        ReleaseState::AwaitingConfirmation { .. } => return None,
-        ReleaseState::Preparing { failures, fault, since, .. } => {
-            ReleaseState::Preparing { due: now, failures: *failures, fault: *fault, since: *since }
-        }
-        ReleaseState::Delivering { delivery } => {
-            ReleaseState::Delivering { delivery: delivery.queued_now(now)? }
-        }
-        ReleaseState::AwaitingAcknowledgement { delivery, .. } => {
-            ReleaseState::Delivering { delivery: delivery.queued_now(now)? }
-        }
-        ReleaseState::Held { delivery: Some(delivery), .. } => {
-            ReleaseState::Delivering { delivery: delivery.queued_now(now)? }
-        }
-        ReleaseState::Held { delivery: None, .. } => {
-            step.entries.push(What::Act { act: act.clone() });
-            gate(step, now);
-            return Some(());
-        }
-        ReleaseState::Ended { ending, delivery: Some(delivery), .. }
-            if may_resend(ending, step.next.opened_at, now) =>
-        {
-            // A re-send after refusal: identical HL7, same conversation, new MessageId (S6, S43, TD66).
-            let again = (release.message_ids.len() + 1).to_string();
-            let message_id = MessageId::derived(&["extract", &id.to_string(), &again]);
-            let mut delivery = delivery.clone();
-            delivery.dispatch.begin_again(now);
-            delivery.phase = delivery::Phase::Restamping { since: now, message_id };
-            ReleaseState::Delivering { delivery }
-        }
-        ReleaseState::Ended { .. } => return None,
-    };
-    step.entries.push(What::Act { act: act.clone() });
-    step.release_state(state);
-    Some(())
-}
-
-/// Refused or unanswered, and within twelve weeks of creation (S6, C15); never after acceptance.
-fn may_resend(ending: &Ending, opened_at: Timestamp, now: Timestamp) -> bool {
-    let refused = match ending {
-        Ending::NotIntegrated { code } => ResponseCode::parse(code).may_resend(),
-        Ending::NeverAnswered | Ending::NeverDelivered => true,
-        // What somebody cancelled is sent only by a new event.
-        Ending::Cancelled
-        | Ending::Integrated { .. }
-        | Ending::Suppressed
-        | Ending::NeverPrepared
-        | Ending::NeverConfirmed
-        | Ending::Sensitive
-        | Ending::Filed
-        | Ending::Refused { .. } => false,
-    };
-    refused && now < opened_at.plus(GIVE_UP_AFTER)
-}
-
-/// The parts of a step that only releases use.
-impl Step {
-    fn release(&self) -> Option<&Release> {
-        match &self.next.case {
-            Case::Release(release) => Some(release),
-            Case::Received(_) | Case::Noted(_) => None,
-        }
-    }
-
-    fn release_mut(&mut self) -> Option<&mut Release> {
-        match &mut self.next.case {
-            Case::Release(release) => Some(release),
-            Case::Received(_) | Case::Noted(_) => None,
-        }
-    }
-
-    fn delivering(&mut self) -> Option<&mut Delivery> {
-        match &mut self.release_mut()?.state {
-            ReleaseState::Delivering { delivery } => Some(delivery),
-            ReleaseState::AwaitingConfirmation { .. }
-            | ReleaseState::Preparing { .. }
-            | ReleaseState::AwaitingAcknowledgement { .. }
-            | ReleaseState::Held { .. }
-            | ReleaseState::Ended { .. } => None,
-        }
-    }
-
-    fn release_state(&mut self, state: ReleaseState) {
-        if let Some(release) = self.release_mut() {
-            release.state = state;
-        }
-    }
-
-    fn remember(&mut self, message_id: MessageId) {
-        if let Some(release) = self.release_mut()
-            && !release.message_ids.contains(&message_id)
-        {
-            release.message_ids.push(message_id);
-        }
-    }
-
-    fn hold(&mut self, hold: Hold, now: Timestamp) {
-        let mut delivery = self.release().and_then(Release::delivery).cloned();
-        if let Some(delivery) = &mut delivery {
-            delivery.phase = delivery::Phase::Queued { due: now, why: None };
-        }
-        self.release_state(ReleaseState::Held { hold, delivery });
-        self.entries.push(What::Held { hold });
-        self.publish(OutcomeKind::Held, Some(hold.code()), &hold.words(), now);
-    }
-
-    fn end(&mut self, ending: Ending, now: Timestamp) {
-        let delivery = self.release().and_then(Release::delivery).cloned();
-        let kind = match &ending {
-            Ending::Integrated { .. } => OutcomeKind::Integrated,
-            Ending::Suppressed => OutcomeKind::Suppressed,
-            Ending::NotIntegrated { .. } | Ending::NeverAnswered => OutcomeKind::NotIntegrated,
-            Ending::NeverDelivered | Ending::NeverPrepared => OutcomeKind::Undelivered,
-            Ending::NeverConfirmed | Ending::Cancelled => OutcomeKind::Cancelled,
-            Ending::Sensitive => OutcomeKind::Refused,
-            Ending::Filed => OutcomeKind::Filed,
-            Ending::Refused { .. } => OutcomeKind::NotFiled,
-        };
-        let words = ending.words();
-        let reason = ending.label();
-        self.entries.push(What::Ended { ending: ending.clone() });
-        let listen_until = Some(now.plus(LISTEN_FOR));
-        self.release_state(ReleaseState::Ended { ending, delivery, at: now, listen_until });
-        self.publish(kind, Some(reason), &words, now);
-    }
-
-    /// Failure is reported once; the work goes on.
-    fn report(&mut self, report: Reported, now: Timestamp) {
-        if let Some(release) = self.release_mut() {
-            release.reported = report;
-        }
-        let (what, kind, words) = match report {
-            Reported::Nothing => return,
-            Reported::Undelivered => {
-                (What::Undelivered, OutcomeKind::Undelivered, "not delivered within a day")
-            }
-            Reported::Overdue => (What::Overdue, OutcomeKind::Overdue, "no answer within eight days"),
-        };
-        self.entries.push(what);
-        self.publish(kind, None, words, now);
-    }
 }

@@ -1,0 +1,127 @@
+//! What is to be sent: whether a release may proceed at all, how its plan changes, and the packet made for it.
+
+use super::ReleaseState;
+use crate::model::{EventId, Timestamp};
+use crate::transfer::Step;
+use crate::transfer::custody::{
+    Answer as Said, CustodyEvent, DestinationBasis, Release as ReleaseFacts, ReleaseCertainty, ReleaseKind,
+};
+use crate::transfer::delivery::Delivery;
+use crate::transfer::event::Prepared;
+use crate::transfer::journal::What;
+use crate::transfer::outcome::OutcomeKind;
+use crate::transfer::reason::{Delay, Ending, Hold, PrepareFault, Remedy};
+use crate::transfer::retry::{self, LISTEN_FOR};
+
+/// Decides whether a release may proceed: the checks that need nothing but the event, in the order of their harm.
+pub(in crate::transfer) fn gate(step: &mut Step, now: Timestamp) {
+    let Some(release) = step.release() else { return };
+    let order = &release.order;
+    let Some(facts) = release.facts() else { return };
+    if order.identity.sensitive == Said::Yes {
+        return step.end(Ending::Sensitive, now);
+    }
+    let hold = if order.pds.as_ref().is_some_and(|pds| pds.deceased == Said::Yes) {
+        Some(Hold::Deceased)
+    } else if order.identity.nhs_number().is_none() {
+        Some(Hold::NoNumber)
+    } else if order.identity.verified_number().is_none() {
+        Some(Hold::NumberUnverified)
+    } else if order.identity.sensitive == Said::Unknown && order.pds.is_none() {
+        Some(Hold::SensitivityUnknown)
+    } else {
+        destination_hold(facts)
+    };
+    let until = facts.release_at.plus(LISTEN_FOR);
+    match (hold, facts.certainty) {
+        (Some(hold), _) => step.hold(hold, now),
+        (None, ReleaseCertainty::Planned) => step.release_state(ReleaseState::AwaitingConfirmation { until }),
+        (None, ReleaseCertainty::Confirmed | ReleaseCertainty::Happened) => {
+            step.release_state(ReleaseState::Preparing { due: now, failures: 0, fault: None, since: now });
+            step.publish(OutcomeKind::Accepted, None, "the release was accepted", now);
+        }
+    }
+}
+
+/// Whether somebody follows to whom the record may be pushed (custody reference §3.4).
+fn destination_hold(facts: &ReleaseFacts) -> Option<Hold> {
+    match facts.kind {
+        ReleaseKind::RemovalAbroad | ReleaseKind::Hospital => return Some(Hold::NobodyToPushTo),
+        ReleaseKind::EndOfCustody | ReleaseKind::BailOrCourt | ReleaseKind::Other => {}
+    }
+    match facts.destination.as_ref().map(|d| d.basis) {
+        None => Some(Hold::NoDestination),
+        Some(DestinationBasis::PatientSaid) => Some(Hold::DestinationUnconfirmed),
+        Some(DestinationBasis::Pds | DestinationBasis::PreRegistered) => None,
+    }
+}
+
+/// A later event of the same stay: the plan firms up or changes, as long as nothing was sent.
+pub(super) fn on_custody(step: &mut Step, event: &CustodyEvent, now: Timestamp) {
+    let Some(release) = step.release() else { return };
+    let before_sending = release.is_unsent();
+    let numbers = (release.order.identity.nhs_number(), event.identity.nhs_number());
+    let other_person = matches!(numbers, (Some(before), Some(now)) if before != now);
+    let history = event.order() < release.order.order();
+    step.note_event(event);
+    if history || !before_sending {
+        let why = if history { "an earlier event" } else { "nothing sent can be recalled" };
+        step.entries.push(What::Noted { kind: format!("{}: {why}", event.kind.name()) });
+        return step.publish(OutcomeKind::Noted, Some("too-late"), why, now);
+    }
+    if other_person {
+        return step.hold(Hold::IdentityDiffers, now);
+    }
+    if let Some(release) = step.release_mut() {
+        release.order = event.clone();
+    }
+    gate(step, now);
+}
+
+pub(super) fn on_prepared(step: &mut Step, prepared: &Prepared, now: Timestamp) -> Option<()> {
+    if !step.release()?.prepares(prepared.order) {
+        return None;
+    }
+    step.entries.push(What::Prepared {
+        bytes: prepared.transmission.bytes,
+        attachments: prepared.attachments,
+        placeholders: prepared.placeholders,
+        completeness: prepared.completeness,
+        signed: prepared.signed,
+    });
+    let message_id = prepared.transmission.message_id.clone();
+    let dispatch =
+        prepared.transmission.clone().dispatch(prepared.to.clone(), prepared.contract.clone(), now);
+    let release = step.release_mut()?;
+    release.completeness = Some(prepared.completeness);
+    release.signed = prepared.signed;
+    release.state = ReleaseState::Delivering { delivery: Delivery::begin(dispatch, now) };
+    step.remember(message_id);
+    Some(())
+}
+
+pub(super) fn on_unprepared(
+    step: &mut Step,
+    order: EventId,
+    why: PrepareFault,
+    now: Timestamp,
+) -> Option<()> {
+    let id = step.next.id;
+    let release = step.release_mut().filter(|release| release.prepares(order))?;
+    let ReleaseState::Preparing { due, failures, fault, .. } = &mut release.state else { return None };
+    *failures += 1;
+    *fault = Some(why);
+    *due = now.plus(retry::unprepared(*failures, id));
+    let (until, first) = (*due, *failures == 1);
+    step.entries.push(What::Unprepared { fault: why });
+    match why.remedy() {
+        Remedy::Person => step.hold(Hold::Preparation(why), now),
+        Remedy::Time => {
+            step.entries.push(What::Waiting { until, why: Delay::Preparation(why) });
+            if first {
+                step.publish(OutcomeKind::Held, Some("record-unavailable"), why.words(), now);
+            }
+        }
+    }
+    Some(())
+}
