@@ -14,6 +14,8 @@ use throughcare::clock;
 use throughcare::model::{EventId, TransferId};
 use throughcare::transport::issue::{Authority, Purpose, Validity};
 
+use crate::tools;
+
 /// How long anything may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -207,6 +209,7 @@ impl Drop for Site {
             let _ = child.kill();
             let _ = child.wait();
         }
+        tools::assert_names_nobody(&self.log());
     }
 }
 

@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 use throughcare::model::Timestamp;
 use throughcare::transport::issue::{Authority, Issued, Purpose, Validity};
 
+use crate::tools;
+
 const START: Duration = Duration::from_secs(30);
 
 /// One end.
@@ -195,5 +197,6 @@ impl Site {
 impl Drop for Site {
     fn drop(&mut self) {
         self.kill9();
+        tools::assert_names_nobody(&self.folder.join("log.jsonl"));
     }
 }
