@@ -28,7 +28,7 @@ use crate::transfer::event::{Act, Event};
 use crate::transfer::outcome::Outcome;
 use crate::transfer::refusal::Refusal;
 use crate::transfer::verdict::Verdict;
-use crate::transfer::{Illegal, Step, Transfer, Waits};
+use crate::transfer::{Case, Illegal, Step, Transfer, Waits};
 
 /// How long an effect may stay away before it counts as lost: above every timeout that `perform` sets.
 const LOST_AFTER: Duration = Duration::from_secs(15 * 60);
@@ -466,7 +466,6 @@ fn lookup(draft: &Draft<'_>, key: &[u8]) -> Result<Option<TransferId>, EngineErr
 
 /// The party a transfer's message was sent to.
 fn sent_to(draft: &Draft<'_>, id: TransferId) -> Result<Option<OdsCode>, EngineError> {
-    use crate::transfer::Case;
     Ok(draft.transfer(id)?.and_then(|transfer| match &transfer.case {
         Case::Release(release) => release.delivery().map(|d| d.dispatch.to.clone()),
         Case::Received(received) => received.delivery().map(|d| d.dispatch.to.clone()),

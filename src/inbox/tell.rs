@@ -109,10 +109,11 @@ impl Wire {
     }
 
     fn tell_acknowledgement(&self, incoming: &Incoming<'_>, ends: &Ends<'_>) -> Result<Told, ErrorText> {
+        let message = &incoming.header.message_id;
         let ack = ReadAcknowledgement::read(hl7(incoming)).map_err(|fault| {
-        tracing::warn!(message = %incoming.header.message_id, %fault, "an acknowledgement cannot be read");
-        content_error("the acknowledgement cannot be read")
-    })?;
+            tracing::warn!(%message, %fault, "an acknowledgement cannot be read");
+            content_error("the acknowledgement cannot be read")
+        })?;
         self.metrics.acknowledged(ack.code.as_deref().filter(|_| !ack.positive));
         let (message_id, from) = (incoming.header.message_id.clone(), ends.them.ods.clone());
         let route = Route::Answers {

@@ -23,7 +23,7 @@ use crate::model::{MessageId, Timestamp};
 use crate::packet::envelope::{Header, Href, Item};
 use crate::packet::mime::{Encoding, MimeLimits, OutPart, Strictness};
 use crate::packet::signature::sign::{PartDigest, SigningFault, sign};
-use crate::packet::signature::{Reference, SignatureFault, Signer};
+use crate::packet::signature::{Reference, Signer};
 
 /// A whole message as it is posted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -256,14 +256,6 @@ impl Packet {
                 Some((incoming.header, references))
             }
             Ok(Received::Signal { .. }) | Err(_) => None,
-        }
-    }
-
-    /// What the packet's signature covers, unjudged: for our own octets, to compare a receipt with.
-    pub fn references(&self) -> Result<Vec<Reference>, SignatureFault> {
-        match open(&self.content_type, &self.body, Strictness::Strict, &MimeLimits::default()) {
-            Ok(Received::Business(incoming)) => incoming.references(),
-            Ok(Received::Signal { .. }) | Err(_) => Err(SignatureFault::Unsigned),
         }
     }
 }

@@ -94,7 +94,7 @@ fn everything_signed_satisfies_the_profile_signed() {
         let packet = assemble(&wanted, HL7, &[letter()], Some(&signer), PacketLimits::default()).unwrap();
         valid("signed", "an extract", &envelope_of(&packet));
         invalid("spine", "a signature where none was agreed", &envelope_of(&packet));
-        let references = packet.references().unwrap();
+        let references = packet.sent_as().unwrap().1.unwrap();
         let receipt = signal::acknowledge(&wanted, &references, Some(&signer), now()).unwrap();
         valid("signed", "a receipt", &receipt);
         valid("signed", "an error", &signal::refuse(&wanted, COMPLAINT, Some(&signer), now()).unwrap());

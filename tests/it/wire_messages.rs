@@ -246,7 +246,7 @@ fn a_signed_message_is_verified_and_its_receipt_fits_that_message_only() {
     let (document, Signal::Acknowledgment(ack)) = signal_of(&receipt) else { panic!("an acknowledgement") };
     let theirs = Terms { pins: &practice_pins, ..terms };
     let stored = Packet::from_file(&packet.to_file()).unwrap();
-    let references = stored.references().unwrap();
+    let references = stored.sent_as().unwrap().1.unwrap();
     verify_receipt(&document, &references, &theirs).unwrap();
     assert!(ack.fits(&stored.sent_as().unwrap().0), "wire §6.3");
     let fewer = verify_receipt(&document, &references[1..], &theirs);
@@ -280,7 +280,7 @@ fn a_signed_message_that_was_changed_is_refused_and_stamped_afresh_is_signed_afr
     let (first, second) = (strict(&packet), strict(&fresh));
     second.verify(&terms).unwrap();
     assert_eq!(first.digest(), second.digest(), "wire §5.3: no conflict");
-    let (before, after) = (packet.references().unwrap(), fresh.references().unwrap());
+    let (before, after) = (packet.sent_as().unwrap().1.unwrap(), fresh.sent_as().unwrap().1.unwrap());
     assert_ne!(after[0], before[0], "the envelope is another");
     assert_eq!(after[1..], before[1..], "the parts are not");
 }
