@@ -173,7 +173,7 @@ fn joined(name: &Json, list: &str) -> String {
 }
 
 /// The official name, else the first.
-fn name_of(person: &Json) -> &Json {
+fn name_of<'a>(person: &'a Json<'a>) -> &'a Json<'a> {
     let names = person.list("name");
     names.iter().find(|n| n.word("use") == Some("official")).or(names.first()).unwrap_or(person.at("name"))
 }

@@ -65,7 +65,7 @@ pub(super) fn has(concept: &Json, code: &str) -> bool {
 }
 
 /// The SNOMED concept ids and description ids of a concept.
-pub(super) fn snomed_ids(concept: &Json) -> impl Iterator<Item = &str> {
+pub(super) fn snomed_ids<'a>(concept: &'a Json<'a>) -> impl Iterator<Item = &'a str> {
     let snomed = |c: &&Json| c.word("system").and_then(oid) == Some(SNOMED);
     concept
         .list("coding")
@@ -75,7 +75,7 @@ pub(super) fn snomed_ids(concept: &Json) -> impl Iterator<Item = &str> {
 }
 
 /// Description id and words of a SNOMED coding.
-fn described(coding: &Json) -> (Option<&str>, Option<&str>) {
+fn described<'a>(coding: &'a Json<'a>) -> (Option<&'a str>, Option<&'a str>) {
     let extension = coding.extension("coding-sctdescid");
     let part = |name| extension.list("extension").iter().find(|e| e.word("url") == Some(name));
     let words = |name| part(name).and_then(|e| e.choice("value")).and_then(|(_, v)| v.text());

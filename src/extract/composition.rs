@@ -1,6 +1,8 @@
 //! Compositions: consultations with their topics and categories, and one for each entry outside a consultation
 //! (extract §7).
 
+use std::borrow::Cow;
+
 use super::Interaction;
 use super::account::Fault;
 use super::codes::{self, Lead};
@@ -210,15 +212,15 @@ fn write_topic(
 }
 
 /// The problem that a topic is about.
-fn topic_code(x: &mut Xml, concept: Option<&Json>, title: Option<&str>) {
+fn topic_code<'a>(x: &mut Xml, concept: Option<&Json<'a>>, title: Option<&'a str>) {
     let coding = concept.and_then(|c| {
         c.list("coding").iter().find(|c| c.word("system").and_then(codes::oid) == Some(codes::SNOMED))
     });
     let Some(coding) = coding else {
         return fixed(x, "394776006", "Unspecified problem", title);
     };
-    let mut members = vec![("coding".to_owned(), Json::Array(vec![coding.clone()]))];
-    members.extend(title.map(|t| ("text".to_owned(), Json::Text(t.to_owned()))));
+    let mut members: Vec<(Cow<'_, str>, _)> = vec![("coding".into(), Json::Array(vec![coding.clone()]))];
+    members.extend(title.map(|t| ("text".into(), Json::Text(t.into()))));
     codes::write(x, "code", &Json::Object(members), Lead::Description, &mut Draft::default());
 }
 

@@ -84,7 +84,7 @@ pub(super) fn statement(work: &mut Work<'_>, at: usize) -> Option<Statement> {
 }
 
 /// The contents of a document; one without any still has a placeholder.
-fn contents(resource: &Json) -> &[Json] {
+fn contents<'a>(resource: &'a Json<'a>) -> &'a [Json<'a>] {
     match resource.list("content") {
         [] => &[Json::Null],
         contents => contents,

@@ -68,7 +68,7 @@ fn given(resource: &Json, draft: &mut Draft) {
 }
 
 /// Who administered it, else who entered it, else the first named.
-fn practitioner(resource: &Json) -> Option<&Json> {
+fn practitioner<'a>(resource: &'a Json<'a>) -> Option<&'a Json<'a>> {
     let named = resource.list("practitioner");
     let of = |role: &'static str| named.iter().find(move |p| codes::has(p.at("role"), role));
     of("AP").or_else(|| of("EP")).or(named.first()).map(|p| p.at("actor"))

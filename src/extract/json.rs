@@ -1,22 +1,27 @@
 //! A JSON document as written: numbers keep their text (`5.10` stays `5.10`) and every access tolerates every shape.
 //!
-//! There are deliberately no typed FHIR structures: one field of a wrong type would lose a whole resource, and one bad
-//! entry never refuses the record (extract §1.2).
+//! serde reads it in one pass into this one type of our own, which borrows its words from the text. There are
+//! deliberately no typed FHIR structures on this side: with them one field of a wrong type, or one member named twice,
+//! would lose a whole resource, and one bad entry never refuses the record (extract §1.2). What we write as FHIR
+//! ourselves is typed, in `fhir`.
 
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use std::borrow::Cow;
+use std::cell::Cell;
+
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// One JSON value. What cannot be read (a lone surrogate in a string) becomes `Null`.
+/// One JSON value.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub(super) enum Json {
+pub(super) enum Json<'a> {
     #[default]
     Null,
     Bool(bool),
     /// The number's own characters.
-    Number(String),
-    Text(String),
-    Array(Vec<Json>),
-    Object(Vec<(String, Json)>),
+    Number(Cow<'a, str>),
+    Text(Cow<'a, str>),
+    Array(Vec<Json<'a>>),
+    Object(Vec<(Cow<'a, str>, Json<'a>)>),
 }
 
 /// Why a text is no JSON document we take.
@@ -26,41 +31,51 @@ pub(super) enum Unreadable {
     TooDeep,
 }
 
-static NULL: Json = Json::Null;
+static NULL: Json<'static> = Json::Null;
 
-impl Json {
-    /// Reads a document of at most `depth` levels.
-    pub(super) fn parse(bytes: &[u8], depth: usize) -> Result<Self, Unreadable> {
+impl<'a> Json<'a> {
+    /// Reads a document of at most `depth` levels (serde_json itself takes no more than 127).
+    pub(super) fn parse(bytes: &'a [u8], depth: usize) -> Result<Self, Unreadable> {
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-        let raw: &RawValue = serde_json::from_slice(bytes).map_err(|_| Unreadable::NotJson)?;
-        Self::of(raw, depth)
+        let text = std::str::from_utf8(bytes).map_err(|_| Unreadable::NotJson)?;
+        match Self::read(text, depth) {
+            // Half a surrogate pair is no reason to refuse a record: the character is replaced.
+            Err(Unreadable::NotJson) => {
+                let mended = mended(text).ok_or(Unreadable::NotJson)?;
+                Json::read(&mended, depth).map(Json::into_owned)
+            }
+            read => read,
+        }
     }
 
-    fn of(raw: &RawValue, depth: usize) -> Result<Self, Unreadable> {
-        let depth = depth.checked_sub(1).ok_or(Unreadable::TooDeep)?;
-        let text = raw.get();
-        match text.as_bytes().first() {
-            Some(b'{') => {
-                let Members(members) = serde_json::from_str(text).map_err(|_| Unreadable::NotJson)?;
-                let read = members.into_iter().map(|(name, inner)| Ok((name, Self::of(inner, depth)?)));
-                Ok(Self::Object(read.collect::<Result<_, _>>()?))
+    fn read(text: &'a str, depth: usize) -> Result<Self, Unreadable> {
+        let too_deep = Cell::new(false);
+        let mut deserializer = serde_json::Deserializer::from_str(text);
+        let value = Value { depth, too_deep: &too_deep }.deserialize(&mut deserializer);
+        match value.and_then(|value| deserializer.end().map(|()| value)) {
+            Ok(value) => Ok(value),
+            Err(_) if too_deep.get() => Err(Unreadable::TooDeep),
+            Err(_) => Err(Unreadable::NotJson),
+        }
+    }
+
+    /// The same, on its own.
+    fn into_owned(self) -> Json<'static> {
+        match self {
+            Self::Null => Json::Null,
+            Self::Bool(truth) => Json::Bool(truth),
+            Self::Number(number) => Json::Number(number.into_owned().into()),
+            Self::Text(text) => Json::Text(text.into_owned().into()),
+            Self::Array(items) => Json::Array(items.into_iter().map(Json::into_owned).collect()),
+            Self::Object(members) => {
+                let owned = members.into_iter().map(|(name, v)| (name.into_owned().into(), v.into_owned()));
+                Json::Object(owned.collect())
             }
-            Some(b'[') => {
-                let items: Vec<&RawValue> = serde_json::from_str(text).map_err(|_| Unreadable::NotJson)?;
-                Ok(Self::Array(
-                    items.into_iter().map(|inner| Self::of(inner, depth)).collect::<Result<_, _>>()?,
-                ))
-            }
-            Some(b'"') => Ok(serde_json::from_str(text).map_or(Self::Null, Self::Text)),
-            Some(b't') => Ok(Self::Bool(true)),
-            Some(b'f') => Ok(Self::Bool(false)),
-            Some(b'n') | None => Ok(Self::Null),
-            Some(_) => Ok(Self::Number(text.to_owned())),
         }
     }
 
     /// The member of that name, or nothing at all (`Null`).
-    pub(super) fn at(&self, name: &str) -> &Json {
+    pub(super) fn at(&self, name: &str) -> &Json<'a> {
         match self {
             Self::Object(members) => {
                 members.iter().find(|(n, _)| n == name).map_or(&NULL, |(_, value)| value)
@@ -69,8 +84,28 @@ impl Json {
         }
     }
 
+    /// Takes the member of that name out.
+    pub(super) fn take(&mut self, name: &str) -> Json<'a> {
+        match self {
+            Self::Object(members) => {
+                let found = members.iter().position(|(n, _)| n == name);
+                found.map_or(Json::Null, |at| members.remove(at).1)
+            }
+            Self::Null | Self::Bool(_) | Self::Number(_) | Self::Text(_) | Self::Array(_) => Json::Null,
+        }
+    }
+
+    /// The elements of an array; a lone value counts as an array of one.
+    pub(super) fn into_items(self) -> Vec<Json<'a>> {
+        match self {
+            Self::Null => Vec::new(),
+            Self::Array(items) => items,
+            lone => vec![lone],
+        }
+    }
+
     /// The elements of the array of that name; a lone value counts as an array of one.
-    pub(super) fn list(&self, name: &str) -> &[Json] {
+    pub(super) fn list(&self, name: &str) -> &[Json<'a>] {
         match self.at(name) {
             Self::Null => &[],
             Self::Array(items) => items,
@@ -104,7 +139,7 @@ impl Json {
     }
 
     /// Name and value of each member.
-    pub(super) fn members(&self) -> &[(String, Json)] {
+    pub(super) fn members(&self) -> &[(Cow<'a, str>, Json<'a>)] {
         match self {
             Self::Object(members) => members,
             Self::Null | Self::Bool(_) | Self::Number(_) | Self::Text(_) | Self::Array(_) => &[],
@@ -112,7 +147,7 @@ impl Json {
     }
 
     /// The value of the member whose name begins so (`value[x]`), with the rest of the name.
-    pub(super) fn choice<'a>(&'a self, prefix: &str) -> Option<(&'a str, &'a Json)> {
+    pub(super) fn choice(&self, prefix: &str) -> Option<(&str, &Json<'a>)> {
         self.members().iter().find_map(|(name, value)| {
             let rest = name.strip_prefix(prefix)?;
             rest.starts_with(|c: char| c.is_ascii_uppercase()).then_some((rest, value))
@@ -120,12 +155,12 @@ impl Json {
     }
 
     /// The extensions whose address contains these words.
-    pub(super) fn extensions<'a>(&'a self, words: &'a str) -> impl Iterator<Item = &'a Json> {
+    pub(super) fn extensions<'s>(&'s self, words: &'s str) -> impl Iterator<Item = &'s Json<'a>> {
         self.list("extension").iter().filter(move |e| e.word("url").is_some_and(|url| url.contains(words)))
     }
 
     /// The first such extension, or nothing.
-    pub(super) fn extension(&self, words: &str) -> &Json {
+    pub(super) fn extension(&self, words: &str) -> &Json<'a> {
         self.list("extension")
             .iter()
             .find(|e| e.word("url").is_some_and(|url| url.contains(words)))
@@ -133,27 +168,141 @@ impl Json {
     }
 }
 
-struct Members<'a>(Vec<(String, &'a RawValue)>);
+/// Reads any value of at most so many levels.
+#[derive(Clone, Copy)]
+struct Value<'f> {
+    depth: usize,
+    too_deep: &'f Cell<bool>,
+}
 
-impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Collect;
-        impl<'de> Visitor<'de> for Collect {
-            type Value = Members<'de>;
+impl Value<'_> {
+    fn inner<E: Error>(self) -> Result<Self, E> {
+        let Some(depth) = self.depth.checked_sub(1) else {
+            self.too_deep.set(true);
+            return Err(E::custom("too deep"));
+        };
+        Ok(Self { depth, ..self })
+    }
+}
 
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("an object")
-            }
+impl<'de> DeserializeSeed<'de> for Value<'_> {
+    type Value = Json<'de>;
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::new();
-                while let Some(name) = map.next_key::<String>()? {
-                    members.push((name, map.next_value()?));
-                }
-                Ok(Members(members))
-            }
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Json<'de>, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Value<'_> {
+    type Value = Json<'de>;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Json<'de>, E> {
+        Ok(Json::Null)
+    }
+
+    fn visit_bool<E>(self, truth: bool) -> Result<Json<'de>, E> {
+        Ok(Json::Bool(truth))
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Json<'de>, E> {
+        Ok(Json::Number(number.to_string().into()))
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Json<'de>, E> {
+        Ok(Json::Number(number.to_string().into()))
+    }
+
+    fn visit_f64<E>(self, number: f64) -> Result<Json<'de>, E> {
+        Ok(Json::Number(number.to_string().into()))
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Json<'de>, E> {
+        Ok(Json::Text(text.into()))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Json<'de>, E> {
+        Ok(Json::Text(text.to_owned().into()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<Json<'de>, A::Error> {
+        let inner = self.inner()?;
+        let mut items = Vec::new();
+        while let Some(item) = array.next_element_seed(inner)? {
+            items.push(item);
         }
-        deserializer.deserialize_map(Collect)
+        Ok(Json::Array(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Json<'de>, A::Error> {
+        let inner = self.inner()?;
+        let mut members = Vec::new();
+        while let Some(Name(name)) = map.next_key()? {
+            let value = if DECIMALS.contains(&&*name) {
+                as_written(map.next_value()?, inner).map_err(A::Error::custom)?
+            } else {
+                map.next_value_seed(inner)?
+            };
+            members.push((name, value));
+        }
+        Ok(Json::Object(members))
+    }
+}
+
+/// The members of FHIR that are decimals: their digits carry precision, which a float would not (extract §4).
+const DECIMALS: [&str; 5] = ["value", "valueDecimal", "factor", "lowerLimit", "upperLimit"];
+
+fn as_written<'a>(raw: &'a RawValue, value: Value<'_>) -> Result<Json<'a>, serde_json::Error> {
+    let text = raw.get();
+    if text.starts_with(|c: char| c == '-' || c.is_ascii_digit()) {
+        return Ok(Json::Number(text.into()));
+    }
+    value.deserialize(&mut serde_json::Deserializer::from_str(text))
+}
+
+/// The name of a member, borrowed where it has no escapes.
+#[derive(serde::Deserialize)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// The text with each half of a surrogate pair replaced; nothing when it has none.
+fn mended(text: &str) -> Option<String> {
+    let mut mended = String::with_capacity(text.len());
+    let (mut rest, mut found) = (text, false);
+    while let Some(at) = rest.find('\\') {
+        let (before, escape) = rest.split_at(at);
+        mended.push_str(before);
+        let taken = match (surrogate(escape), escape.get(6..).and_then(surrogate)) {
+            (Some(Half::High), Some(Half::Low)) => 12,
+            (Some(_), _) => {
+                found = true;
+                mended.push_str("\\uFFFD");
+                rest = &escape[6..];
+                continue;
+            }
+            (None, _) => 1 + escape[1..].chars().next().map_or(0, char::len_utf8),
+        };
+        mended.push_str(&escape[..taken]);
+        rest = &escape[taken..];
+    }
+    mended.push_str(rest);
+    found.then_some(mended)
+}
+
+enum Half {
+    High,
+    Low,
+}
+
+/// Which half of a surrogate pair the escape at the start of the text stands for.
+fn surrogate(escape: &str) -> Option<Half> {
+    let digits = escape.strip_prefix("\\u")?.get(..4)?;
+    match u16::from_str_radix(digits, 16).ok()? {
+        0xD800..=0xDBFF => Some(Half::High),
+        0xDC00..=0xDFFF => Some(Half::Low),
+        _ => None,
     }
 }
 
@@ -177,5 +326,20 @@ mod tests {
         assert_eq!(Json::parse(&deep, 64), Err(Unreadable::TooDeep));
         assert_eq!(Json::parse(b"{", 64), Err(Unreadable::NotJson));
         assert_eq!(Json::parse(br#"{"a": 1} x"#, 64), Err(Unreadable::NotJson));
+    }
+
+    #[test]
+    fn half_a_surrogate_pair_costs_one_character() {
+        let json = Json::parse(br#"{"a": "x\ud83dy\\", "b": "\uD83D\uDE00", "c": "\udc00"}"#, 8).unwrap();
+        assert_eq!(json.word("a"), Some("x\u{FFFD}y\\"), "the record is read all the same (extract §1.2)");
+        assert_eq!(json.word("b"), Some("\u{1F600}"), "whole pairs stay");
+        assert_eq!(json.word("c"), Some("\u{FFFD}"));
+    }
+
+    #[test]
+    fn a_member_named_twice_is_kept_twice_and_the_first_counts() {
+        let json = Json::parse(br#"{"a": "x", "a": "y"}"#, 8).unwrap();
+        assert_eq!(json.word("a"), Some("x"));
+        assert_eq!(json.members().len(), 2);
     }
 }

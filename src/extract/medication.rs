@@ -31,7 +31,7 @@ pub(super) fn therapy(resource: &Json) -> Therapy {
     }
 }
 
-pub(super) fn prescription_type(resource: &Json) -> Option<&str> {
+pub(super) fn prescription_type<'a>(resource: &'a Json<'a>) -> Option<&'a str> {
     let concept = resource.extension("PrescriptionType").at("valueCodeableConcept");
     concept.list("coding").iter().find_map(|c| c.word("code")).or(concept.word("text"))
 }
@@ -187,7 +187,7 @@ fn consumable(x: &mut Xml, work: &Work<'_>, at: usize, draft: &mut Draft) {
         None if resource.at("medicationCodeableConcept").is_nothing() => {
             draft.fault(Fault::DanglingReference);
             let words = reference.word("display").unwrap_or("Unknown").to_owned();
-            own = Json::Object(vec![("text".to_owned(), Json::Text(words))]);
+            own = Json::Object(vec![("text".into(), Json::Text(words.into()))]);
             &own
         }
         None => resource.at("medicationCodeableConcept"),

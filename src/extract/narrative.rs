@@ -47,7 +47,7 @@ pub(super) fn statement(work: &mut Work<'_>, at: usize) -> Option<Statement> {
     let own = work.own(at);
     let mut draft = Draft::default();
     let kind = work.entry(at).kind.clone();
-    for (name, value) in resource.members().iter().filter(|(name, _)| !SILENT.contains(&name.as_str())) {
+    for (name, value) in resource.members().iter().filter(|(name, _)| !SILENT.contains(&&**name)) {
         flatten(work, at, &label(name), value, &mut draft, 0);
     }
     if draft.is_silent() && !resource.is_object() {

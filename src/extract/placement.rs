@@ -93,7 +93,7 @@ fn in_order(record: &Record, lists: &HashMap<usize, Vec<usize>>) -> Vec<usize> {
 }
 
 struct Walk<'a> {
-    record: &'a Record,
+    record: &'a Record<'a>,
     stands_for: &'a dyn Fn(usize) -> Option<usize>,
     placement: &'a mut Placement,
     index: usize,

@@ -38,8 +38,8 @@ const ROWS: [[&[&str]; 3]; 4] = [
 
 /// The two components of a blood pressure.
 pub(super) struct Triple<'a> {
-    systolic: &'a Json,
-    diastolic: &'a Json,
+    systolic: &'a Json<'a>,
+    diastolic: &'a Json<'a>,
 }
 
 impl<'a> Triple<'a> {

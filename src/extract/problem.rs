@@ -174,7 +174,7 @@ fn related(work: &Work<'_>, at: usize, draft: &mut Draft) -> Vec<Target> {
 }
 
 /// The problems this one belongs to or comprises, with what they are to it.
-fn related_headers(resource: &Json) -> impl Iterator<Item = (&str, &Json)> {
+fn related_headers<'a>(resource: &'a Json<'a>) -> impl Iterator<Item = (&'a str, &'a Json<'a>)> {
     resource.extensions("RelatedProblemHeader").filter_map(|header| {
         let part = |name: &str| header.list("extension").iter().find(|e| e.word("url") == Some(name));
         let kind = part("type").and_then(|e| e.word("valueCode")).unwrap_or("related");

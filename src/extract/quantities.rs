@@ -59,7 +59,7 @@ impl<'a> Amount<'a> {
 }
 
 /// The characters of a decimal number, when it is one.
-fn decimal(json: &Json) -> Option<&str> {
+fn decimal<'a>(json: &'a Json<'a>) -> Option<&'a str> {
     json.text().filter(|t| {
         t.bytes().all(|b| b.is_ascii_digit() || b"+-.eE".contains(&b))
             && t.parse::<f64>().is_ok_and(f64::is_finite)

@@ -44,24 +44,24 @@ pub enum RecordFault {
     },
 }
 
-/// A patient's structured record as received.
+/// A patient's structured record as received; it borrows its words from the text it was read from.
 #[derive(Debug)]
-pub struct Record {
-    entries: Vec<Entry>,
+pub struct Record<'a> {
+    entries: Vec<Entry<'a>>,
     index: HashMap<String, usize>,
     patient: Option<usize>,
 }
 
 /// One resource, contained ones included.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(super) struct Entry<'a> {
     /// The resource type.
     pub(super) kind: String,
     /// The resource id, empty when it has none.
     pub(super) id: String,
     /// `Type/id`, `Type/id#contained`; unique in the record.
     pub(super) key: String,
-    pub(super) json: Json,
+    pub(super) json: Json<'a>,
     /// Where a contained resource sits.
     pub(super) container: Option<usize>,
 }
@@ -79,13 +79,13 @@ pub struct DocumentWanted {
     pub title: Option<String>,
 }
 
-impl Record {
+impl<'a> Record<'a> {
     /// Takes a Bundle apart. No resource in it is refused.
-    pub fn parse(bytes: &[u8], limits: &RecordLimits) -> Result<Self, RecordFault> {
+    pub fn parse(bytes: &'a [u8], limits: &RecordLimits) -> Result<Self, RecordFault> {
         if bytes.len() > limits.bytes {
             return Err(RecordFault::TooLarge { limit: limits.bytes });
         }
-        let bundle = Json::parse(bytes, limits.depth).map_err(|why| match why {
+        let mut bundle = Json::parse(bytes, limits.depth).map_err(|why| match why {
             Unreadable::NotJson => RecordFault::NotJson,
             Unreadable::TooDeep => RecordFault::TooDeep { limit: limits.depth },
         })?;
@@ -93,8 +93,8 @@ impl Record {
             return Err(RecordFault::NotBundle);
         }
         let mut record = Self { entries: Vec::new(), index: HashMap::new(), patient: None };
-        for entry in bundle.list("entry") {
-            let resource = entry.at("resource");
+        for mut entry in bundle.take("entry").into_items() {
+            let resource = entry.take("resource");
             if !resource.is_nothing() {
                 let at = record.add(resource, None);
                 if let Some(url) = entry.word("fullUrl") {
@@ -124,15 +124,15 @@ impl Record {
             .collect()
     }
 
-    pub(super) fn entries(&self) -> &[Entry] {
+    pub(super) fn entries(&self) -> &[Entry<'a>] {
         &self.entries
     }
 
-    pub(super) fn entry(&self, at: usize) -> &Entry {
+    pub(super) fn entry(&self, at: usize) -> &Entry<'a> {
         &self.entries[at]
     }
 
-    pub(super) fn json(&self, at: usize) -> &Json {
+    pub(super) fn json(&self, at: usize) -> &Json<'a> {
         &self.entries[at].json
     }
 
@@ -157,7 +157,7 @@ impl Record {
         self.index.get(&format!("{kind}/{id}")).copied()
     }
 
-    fn add(&mut self, resource: &Json, container: Option<usize>) -> usize {
+    fn add(&mut self, mut resource: Json<'a>, container: Option<usize>) -> usize {
         let kind = resource.word("resourceType").unwrap_or("Unknown").to_owned();
         let id = resource.word("id").unwrap_or_default().to_owned();
         let mut key = match container {
@@ -170,25 +170,12 @@ impl Record {
             key = format!("{key}~{at}");
         }
         self.index.insert(key.clone(), at);
-        self.entries.push(Entry { kind, id, key, json: Json::Null, container });
-        let (inner, json) = without_contained(resource);
-        self.entries[at].json = json;
-        for contained in inner {
-            self.add(contained, Some(container.unwrap_or(at)));
+        let contained = resource.take("contained").into_items();
+        self.entries.push(Entry { kind, id, key, json: resource, container });
+        for inner in contained.into_iter().filter(Json::is_object) {
+            self.add(inner, Some(container.unwrap_or(at)));
         }
         at
-    }
-}
-
-/// The contained resources, and the rest.
-fn without_contained(resource: &Json) -> (Vec<&Json>, Json) {
-    let contained = resource.list("contained").iter().filter(|c| c.is_object()).collect();
-    match resource {
-        Json::Object(members) => {
-            let rest = members.iter().filter(|(name, _)| name != "contained").cloned().collect();
-            (contained, Json::Object(rest))
-        }
-        other => (contained, other.clone()),
     }
 }
 
@@ -196,7 +183,7 @@ fn without_contained(resource: &Json) -> (Vec<&Json>, Json) {
 mod tests {
     use super::*;
 
-    fn record(text: &str) -> Record {
+    fn record(text: &str) -> Record<'_> {
         Record::parse(text.as_bytes(), &RecordLimits::default()).unwrap()
     }
 
@@ -214,7 +201,7 @@ mod tests {
             5,
             "nothing of the input is left out of the account (extract §1.1)"
         );
-        let at = |text: &str| record.resolve(0, &Json::Text(text.to_owned()));
+        let at = |text: &str| record.resolve(0, &Json::Text(text.into()));
         assert_eq!(at("#x"), Some(1));
         assert_eq!(at("List/a#x"), Some(1));
         assert_eq!(at("https://example.test/fhir/List/a/_history/3"), Some(0));

@@ -45,7 +45,7 @@ pub(super) struct Target {
 
 /// The mapping under way.
 pub(super) struct Work<'a> {
-    pub(super) record: &'a Record,
+    pub(super) record: &'a Record<'a>,
     pub(super) parameters: &'a Parameters,
     pub(super) documents: &'a Documents,
     pub(super) ids: Ids,
@@ -70,11 +70,11 @@ pub(super) const OBSERVATION: [(&str, &str); 2] = [("classCode", "OBS"), ("moodC
 pub(super) const COMPONENT: [(&str, &str); 2] = [("typeCode", "COMP"), ("contextConductionInd", "true")];
 
 impl<'a> Work<'a> {
-    pub(super) fn entry(&self, at: usize) -> &'a Entry {
+    pub(super) fn entry(&self, at: usize) -> &'a Entry<'a> {
         self.record.entry(at)
     }
 
-    pub(super) fn json(&self, at: usize) -> &'a Json {
+    pub(super) fn json(&self, at: usize) -> &'a Json<'a> {
         self.record.json(at)
     }
 
