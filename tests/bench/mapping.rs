@@ -12,12 +12,8 @@ use serde_json::Value;
 use throughcare::extract::{self, Documents, Extract, Interaction, Parameters, Record, RecordLimits};
 use throughcare::model::{Asid, ConversationId, MessageId, NhsNumber, OdsCode, Timestamp};
 
-const RECORDS: [&str; 4] = [
-    "emis-join/PWTP2.json",
-    "inventory/Birdi.json",
-    "inventory/Livermore.json",
-    "inventory/Yamura.json",
-];
+const RECORDS: [&str; 4] =
+    ["emis-join/PWTP2.json", "inventory/Birdi.json", "inventory/Livermore.json", "inventory/Yamura.json"];
 const LARGE: usize = 30_000_000;
 
 fn main() {
