@@ -10,7 +10,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use uuid::Uuid;
 
 use super::{Common, Exit};
-use crate::extract::{self, Documents, Interaction, Parameters, Record, RecordLimits};
+use crate::extract::{self, Documents, Expected, Interaction, Parameters, Record, RecordLimits};
 use crate::model::{Asid, ConversationId, MessageId, NhsNumber, OdsCode, Timestamp, derived_uuid};
 use crate::perform::look_at_documents;
 use crate::records::{FolderLimits, RecordFolder, RecordRef};
@@ -20,6 +20,25 @@ use crate::records::{FolderLimits, RecordFolder, RecordRef};
 pub enum Command {
     /// Make the message of a bundle; the account of what became of each resource goes to standard error
     Build(Box<BuildArguments>),
+    /// Make a FHIR Bundle of a received extract; the account of what became of each statement goes to standard error
+    Read(ReadArguments),
+}
+
+/// Arguments of `extract read`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  throughcare extract read extract.xml > record.json 2> account.json\n  throughcare extract read extract.xml --json-out record.json --nhs-number 9990000018"
+)]
+pub struct ReadArguments {
+    /// The message: RCMR_IN030000UK06 or UK07
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Where to write the Bundle, instead of standard output
+    #[arg(long, value_name = "FILE")]
+    json_out: Option<PathBuf>,
+    /// Whose record it must be
+    #[arg(long, value_name = "NUMBER")]
+    nhs_number: Option<String>,
 }
 
 /// Arguments of `extract build`.
@@ -73,14 +92,51 @@ pub enum Form {
 }
 
 pub(super) fn run(command: &Command, _: &Common) -> anyhow::Result<Exit> {
-    let Command::Build(arguments) = command;
-    // Parsed here and not by the command line, whose errors repeat the value.
-    let nhs_number = match NhsNumber::parse(&arguments.nhs_number) {
+    match command {
+        Command::Build(arguments) => build(arguments),
+        Command::Read(arguments) => read_extract(arguments),
+    }
+}
+
+/// Whose record it must be. Parsed here and not by the command line, whose errors repeat the value.
+fn whose(number: &str) -> Result<NhsNumber, Exit> {
+    NhsNumber::parse(number).map_err(|e| {
+        eprintln!("throughcare: --nhs-number: {e}");
+        Exit::Usage
+    })
+}
+
+fn read_extract(arguments: &ReadArguments) -> anyhow::Result<Exit> {
+    let nhs_number = match arguments.nhs_number.as_deref().map(whose).transpose() {
         Ok(number) => number,
-        Err(e) => {
-            eprintln!("throughcare: --nhs-number: {e}");
-            return Ok(Exit::Usage);
+        Err(exit) => return Ok(exit),
+    };
+    let message = read(&arguments.file)?;
+    let expected = Expected { nhs_number, ..Expected::default() };
+    let reading = match extract::read(&message, &expected) {
+        Ok(reading) => reading,
+        Err(refusal) => {
+            eprintln!("throughcare: reading the extract {}: {refusal}", arguments.file.display());
+            return Ok(Exit::Negative);
         }
+    };
+    match &arguments.json_out {
+        Some(file) => std::fs::write(file, &reading.json)
+            .with_context(|| format!("writing the Bundle to {}", file.display()))?,
+        None => {
+            let mut out = std::io::stdout().lock();
+            out.write_all(&reading.json)?;
+            writeln!(out)?;
+        }
+    }
+    eprintln!("{}", serde_json::to_string_pretty(&reading.account)?);
+    Ok(Exit::Done)
+}
+
+fn build(arguments: &BuildArguments) -> anyhow::Result<Exit> {
+    let nhs_number = match whose(&arguments.nhs_number) {
+        Ok(number) => number,
+        Err(exit) => return Ok(exit),
     };
     let bytes = read(&arguments.bundle)?;
     let doing = || format!("building the extract of {}", arguments.bundle.display());

@@ -34,6 +34,18 @@ pub enum Fault {
     AttachmentAbsent,
     /// A confidentiality label we do not know was not carried.
     UnknownLabel,
+    /// A received statement had no id that we can keep.
+    NoId,
+    /// A received statement had the id of another one.
+    RepeatedId,
+    /// A received statement of a kind that we do not know: its words are kept.
+    UnknownStatement,
+    /// A received code did not say of which system it is; SNOMED CT was inferred.
+    InferredCodeSystem,
+    /// A document that the record refers to was not sent with it.
+    DocumentNotReceived,
+    /// A laboratory comment was not in the form agreed for them; its whole text is kept.
+    MalformedComment,
 }
 
 /// Why a resource was not sent.
@@ -48,6 +60,8 @@ pub enum Unsent {
     StoppedOrder,
     /// It holds no words at all.
     Empty,
+    /// It says how the patient is registered, which the receiving system knows better.
+    Registration,
 }
 
 /// The state in which a resource ended.

@@ -1,11 +1,15 @@
 //! AllergyIntolerance: a CATEGORY that says drug or other, around one ObservationStatement (extract §8.3).
 
 use super::account::{Fault, Unsent};
-use super::codes::{self, Lead};
+use super::codes::{self, Degrade, Lead};
 use super::dates::{self, Span};
 use super::draft::Draft;
+use super::fhir::{self, Reference};
 use super::json::Json;
 use super::quantities;
+use super::reading::{Reading, Scene};
+use super::result;
+use super::tree::Element;
 use super::work::{
     COMPONENT, Kind, OBSERVATION, Statement, Target, Work, annotation, complete, id, participant,
 };
@@ -158,6 +162,61 @@ fn reaction_words(n: usize, reaction: &Json, draft: &mut Draft) {
     }
     own.notes(reaction);
     draft.say(&format!("Reaction {n}"), Some(&own.text()));
+}
+
+/// The one observation of a compound that says it is an allergy (extract §13.2).
+pub(super) fn within(compound: Element<'_>) -> Option<Element<'_>> {
+    let code = compound.child("code")?;
+    let read = code.attribute("codeSystem") == Some(codes::READ);
+    if !read || !matches!(code.attribute("code"), Some("14L..00" | "SN53.00" | "14L.." | "SN53.")) {
+        return None;
+    }
+    let mut components = compound.all("component");
+    let only = components.next().filter(|_| components.next().is_none());
+    only?.child("ObservationStatement")
+}
+
+/// Reads an allergy.
+pub(super) fn read<'t>(
+    reading: &mut Reading<'t>,
+    compound: Element<'t>,
+    statement: Element<'t>,
+    scene: &Scene<'t>,
+) -> Reference<'t> {
+    let mut draft = Draft::default();
+    let id = reading.id(statement);
+    let drug = compound.of("code", "code").is_some_and(|code| code.starts_with("14L"));
+    let (category, degrade) =
+        if drug { ("medication", Degrade::DrugAllergy) } else { ("environment", Degrade::OtherAllergy) };
+    // Some systems put what one is allergic to in the value; Egton's codes there only repeat the heading.
+    let value = statement.child("value").filter(|v| v.attribute("code").is_some());
+    let value = value.filter(|v| v.attribute("codeSystem") != Some(codes::EGTON));
+    let code = codes::read(value.or(statement.child("code")), degrade, &mut draft);
+    let onset = dates::when(statement.child("effectiveTime"), &mut draft);
+    let asserted = draft.moment("Available", statement.of("availabilityTime", "value"));
+    let recorder = reading.participant(statement, &["AUT"]);
+    let asserter = reading.participant(statement, &["PRF", "PPRF"]).or_else(|| reading.performer(scene));
+    draft.add(result::comment(statement, String::new()).as_deref());
+    let (faults, note) = (draft.only_faults(), draft.into_notes());
+    let allergy = fhir::AllergyIntolerance {
+        meta: reading.meta("AllergyIntolerance", statement, scene),
+        identifier: reading.identifier(&id),
+        clinical_status: "active",
+        verification_status: "unconfirmed",
+        category: vec![category],
+        code: Some(code),
+        patient: reading.subject(),
+        onset_date_time: onset.moment().map(str::to_owned),
+        asserted_date: asserted,
+        recorder: recorder.or_else(|| asserter.clone()),
+        asserter,
+        note,
+        ..fhir::AllergyIntolerance::default()
+    };
+    let reference = reading.add("AllergyIntolerance", &id, &allergy);
+    reading.settle(statement, &reference, &faults);
+    reading.merge(compound, &reference);
+    reference
 }
 
 #[cfg(test)]

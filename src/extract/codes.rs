@@ -2,7 +2,9 @@
 
 use super::account::Fault;
 use super::draft::Draft;
+use super::fhir::{self, CodeableConcept, Coding, Extension, Text, Value};
 use super::json::Json;
+use super::tree::Element;
 use super::xml::Xml;
 
 /// SNOMED CT.
@@ -10,11 +12,14 @@ pub(super) const SNOMED: &str = "2.16.840.1.113883.2.1.3.2.4.15";
 /// Read version 2.
 pub(super) const READ: &str = "2.16.840.1.113883.2.1.6.2";
 
+/// Egton, EMIS's own codes.
+pub(super) const EGTON: &str = "2.16.840.1.113883.2.1.6.3";
+
 const SYSTEMS: [(&str, &str); 6] = [
     ("http://snomed.info/sct", SNOMED),
     ("http://read.info/readv2", READ),
     ("http://read.info/ctv3", "2.16.840.1.113883.2.1.3.2.4.14"),
-    ("https://fhir.hl7.org.uk/Id/egton-codes", "2.16.840.1.113883.2.1.6.3"),
+    ("https://fhir.hl7.org.uk/Id/egton-codes", EGTON),
     ("https://fhir.hl7.org.uk/Id/emis-drug-codes", "2.16.840.1.113883.2.1.6.9"),
     ("http://hl7.org/fhir/v2/0078", "2.16.840.1.113883.2.1.6.5"),
 ];
@@ -173,6 +178,126 @@ impl<'a> Sorted<'a> {
             self.translations.push(coded);
         }
     }
+}
+
+/// The entry whose code it is: without a SNOMED code it gets the degrade code of its kind (NPFIT-PC-BLD-0132).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Degrade {
+    Entry,
+    Medication,
+    Referral,
+    Plan,
+    DrugAllergy,
+    OtherAllergy,
+}
+
+impl Degrade {
+    fn coding<'t>(self) -> Coding<'t> {
+        let (code, display) = match self {
+            Self::Entry => ("196411000000103", "Transfer-degraded record entry"),
+            Self::Medication => ("196421000000109", "Transfer-degraded medication entry"),
+            Self::Referral => ("196431000000106", "Transfer-degraded referral"),
+            Self::Plan => ("196451000000104", "Transfer-degraded plan"),
+            Self::DrugAllergy => ("196461000000101", "Transfer-degraded drug allergy"),
+            Self::OtherAllergy => ("196471000000108", "Transfer-degraded non-drug allergy"),
+        };
+        snomed_coding(code.into(), display.into())
+    }
+}
+
+fn snomed_coding<'t>(code: Text<'t>, display: Text<'t>) -> Coding<'t> {
+    Coding { system: fhir::SNOMED.into(), code, display, ..Coding::default() }
+}
+
+/// Reads a CD as it is.
+pub(super) fn plain<'t>(code: Element<'t>, draft: &mut Draft) -> CodeableConcept<'t> {
+    let own = std::iter::once(code).chain(code.all("translation"));
+    let coding: Vec<_> = own.filter_map(|c| coding(c, draft)).collect();
+    let said = code.child("originalText").and_then(Element::text);
+    let shown = said.or(code.attribute("displayName"));
+    let shown = shown.or_else(|| code.all("translation").find_map(|t| t.attribute("displayName")));
+    CodeableConcept { coding, text: shown.map(Into::into), ..CodeableConcept::default() }
+}
+
+/// Reads the code of an entry; one without a SNOMED code gets the degrade code of its kind, its own stay.
+pub(super) fn read<'t>(
+    code: Option<Element<'t>>,
+    degrade: Degrade,
+    draft: &mut Draft,
+) -> CodeableConcept<'t> {
+    let mut concept = code.map(|c| plain(c, draft)).unwrap_or_default();
+    if !concept.coding.iter().any(|c| c.system == fhir::SNOMED) {
+        concept.coding.insert(0, degrade.coding());
+    }
+    if concept.text.is_none() && concept.coding.len() == 1 {
+        draft.fault(Fault::NoCode);
+    }
+    concept
+}
+
+/// One code. A description id goes in the extension, where FHIR has it; only the terminology knows its concept.
+fn coding<'t>(element: Element<'t>, draft: &mut Draft) -> Option<Coding<'t>> {
+    let code = element.attribute("code")?;
+    let display = element.attribute("displayName").unwrap_or_default();
+    let system = match element.attribute("codeSystem") {
+        Some(SNOMED) => fhir::SNOMED.into(),
+        Some(oid) => url(oid),
+        None if matches!(partition(code), Some(_)) => {
+            draft.fault(Fault::InferredCodeSystem);
+            fhir::SNOMED.into()
+        }
+        None => {
+            draft.fault(Fault::UnmappableCode);
+            Text::Borrowed("")
+        }
+    };
+    if system != fhir::SNOMED || partition(code) != Some(Partition::Description) {
+        return Some(Coding { system, code: code.into(), display: display.into(), ..Coding::default() });
+    }
+    let part = |url, value| Extension { url, value };
+    let mut parts = vec![part("descriptionId", Value::Id(code.into()))];
+    if !display.is_empty() {
+        parts.push(part("descriptionDisplay", Value::String(display.into())));
+    }
+    let extension = part(DESCRIPTION, Value::Parts(parts));
+    Some(Coding { extension: vec![extension], system, display: display.into(), ..Coding::default() })
+}
+
+const DESCRIPTION: &str = "https://fhir.nhs.uk/STU3/StructureDefinition/Extension-coding-sctdescid";
+
+/// The FHIR name of a code system.
+fn url(oid: &str) -> Text<'_> {
+    // A truncated arc seen in the wild (extract §13.1).
+    let typed = oid
+        .strip_prefix("2.16.840.1.113883.3.2.4.")
+        .map(|rest| format!("2.16.840.1.113883.2.1.3.2.4.{rest}"));
+    let known = SYSTEMS.iter().find(|(_, known)| *known == typed.as_deref().unwrap_or(oid));
+    known.map_or_else(|| format!("urn:oid:{oid}").into(), |(url, _)| (*url).into())
+}
+
+/// What a SNOMED identifier identifies: digits two and three from the right say it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Partition {
+    Concept,
+    Description,
+}
+
+fn partition(code: &str) -> Option<Partition> {
+    let digits = (6..=18).contains(&code.len()) && code.bytes().all(|b| b.is_ascii_digit());
+    match digits.then(|| &code[code.len() - 3..code.len() - 1])? {
+        "00" | "10" => Some(Partition::Concept),
+        "01" | "11" => Some(Partition::Description),
+        _ => None,
+    }
+}
+
+/// Whether one of the codes of a received CD is that code of that system.
+pub(super) fn is_one(code: Option<Element<'_>>, is: impl Fn(&str, &str) -> bool) -> bool {
+    let Some(code) = code else { return false };
+    std::iter::once(code).chain(code.all("translation")).any(|c| {
+        let (system, code) = (c.attribute("codeSystem"), c.attribute("code"));
+        code.is_some_and(|code| is(system.unwrap_or_default(), code))
+    })
 }
 
 #[cfg(test)]

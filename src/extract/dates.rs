@@ -3,6 +3,8 @@
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
 
+use super::draft::Draft;
+use super::tree::Element;
 use super::xml::Xml;
 use crate::model::london;
 
@@ -100,6 +102,104 @@ fn moment(text: &str) -> Option<String> {
     (wall.year() > 0).then(|| wall.strftime("%Y%m%d%H%M%S").to_string())
 }
 
+/// When something received took place, in FHIR's form.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum When {
+    Unknown,
+    At(String),
+    Between(Option<String>, Option<String>),
+}
+
+impl When {
+    /// The moment, or where the period begins or else ends.
+    pub(super) fn moment(&self) -> Option<&str> {
+        match self {
+            Self::Unknown => None,
+            Self::At(moment) => Some(moment),
+            Self::Between(start, end) => start.as_deref().or(end.as_deref()),
+        }
+    }
+}
+
+/// Reads an `effectiveTime`.
+pub(super) fn when(element: Option<Element<'_>>, draft: &mut Draft) -> When {
+    let Some(element) = element else { return When::Unknown };
+    let own = |name: &str| element.of(name, "value");
+    if let Some(center) = draft.moment("Date", own("center").or(element.attribute("value"))) {
+        return When::At(center);
+    }
+    let (low, high) = (draft.moment("Start", own("low")), draft.moment("End", own("high")));
+    if low.is_none() && high.is_none() { When::Unknown } else { When::Between(low, high) }
+}
+
+/// The FHIR form of a received time: its precision kept, London time with its true offset (extract §5). `None` when it
+/// is malformed.
+pub(super) fn fhir(text: &str) -> Option<String> {
+    let (digits, offset) = parts(text)?;
+    let number = |range: std::ops::Range<usize>| digits.get(range)?.parse::<i8>().ok();
+    let year = digits.get(..4)?.parse::<i16>().ok().filter(|year| *year > 0)?;
+    let (month, day) = (number(4..6).unwrap_or(1), number(6..8).unwrap_or(1));
+    let date = Date::new(year, month, day).ok()?;
+    match digits.len() {
+        4 => Some(digits.to_owned()),
+        6 => Some(format!("{}-{}", &digits[..4], &digits[4..])),
+        8 => Some(format!("{}-{}-{}", &digits[..4], &digits[4..6], &digits[6..])),
+        10 | 12 | 14 => {
+            let (minute, second) = (number(10..12).unwrap_or(0), number(12..14).unwrap_or(0));
+            let wall = date.at(number(8..10)?, 0, 0, 0);
+            let wall = wall.with().minute(minute).second(second).build().ok()?;
+            Some(moment_of(wall, offset)?.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string())
+        }
+        _ => None,
+    }
+}
+
+/// The same as an instant; a date alone is its midnight in London.
+pub(super) fn instant(text: &str) -> Option<String> {
+    let digits = parts(text)?.0;
+    if digits.len() > 8 {
+        fhir(text)
+    } else {
+        fhir(&format!("{:0<4}{}000000", digits, &"0101"[(digits.len() - 4)..]))
+    }
+}
+
+/// The digits of a received time and its offset in minutes, when it has one; fractions of a second are cut.
+fn parts(text: &str) -> Option<(&str, Option<i16>)> {
+    let text = text.trim();
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (digits, rest) = text.split_at(end);
+    let rest = rest.strip_prefix('.').map_or(rest, |r| r.trim_start_matches(|c: char| c.is_ascii_digit()));
+    if !matches!(digits.len(), 4 | 6 | 8 | 10 | 12 | 14) {
+        return None;
+    }
+    let offset = match rest.as_bytes() {
+        [] => None,
+        [b'Z'] => Some(0),
+        [sign @ (b'+' | b'-'), ..] => {
+            let hours_minutes: String = rest[1..].chars().filter(|c| *c != ':').collect();
+            let (hours, minutes) = hours_minutes.split_at_checked(2)?;
+            let minutes = hours.parse::<i16>().ok()? * 60 + minutes.parse::<i16>().ok()?;
+            Some(if *sign == b'-' { -minutes } else { minutes })
+        }
+        _ => return None,
+    };
+    Some((digits, offset))
+}
+
+/// A wall clock reading as a moment. Of an hour that London has twice the earlier is meant, and an hour that it skips
+/// lies after the jump.
+fn moment_of(wall: DateTime, offset: Option<i16>) -> Option<jiff::Zoned> {
+    let zone = if wall.date() < GREENWICH { TimeZone::UTC } else { london() };
+    match offset {
+        None => wall.to_zoned(zone).ok(),
+        Some(minutes) => {
+            let stated = jiff::tz::Offset::from_seconds(i32::from(minutes) * 60).ok()?;
+            Some(stated.to_timestamp(wall).ok()?.to_zoned(zone))
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -118,6 +218,31 @@ mod tests {
         ] {
             assert_eq!(wire(fhir).as_deref(), Some(hl7), "{fhir}: extract §5");
         }
+    }
+
+    #[test]
+    fn received_times_are_london_time_unless_they_say_otherwise() {
+        for (hl7, expected) in [
+            ("2010", "2010"),
+            ("201001", "2010-01"),
+            ("20100113", "2010-01-13"),
+            ("2010071312", "2010-07-13T12:00:00+01:00"),
+            ("201001131137", "2010-01-13T11:37:00+00:00"),
+            ("20100713123731.5", "2010-07-13T12:37:31+01:00"),
+            ("20100713113731+0000", "2010-07-13T12:37:31+01:00"),
+            ("20231029013000", "2023-10-29T01:30:00+01:00"),
+            ("20230326013000", "2023-03-26T02:30:00+01:00"),
+            ("18000501000000", "1800-05-01T00:00:00+00:00"),
+        ] {
+            assert_eq!(fhir(hl7).as_deref(), Some(expected), "{hl7}: extract §5");
+        }
+        for wrong in
+            ["", "2010011", "20100230", "UNK", "20101301", "2010-01-13", "20100113256000", "２０１０"]
+        {
+            assert_eq!(fhir(wrong), None, "{wrong}");
+        }
+        assert_eq!(instant("2010").as_deref(), Some("2010-01-01T00:00:00+00:00"));
+        assert_eq!(instant("20100713").as_deref(), Some("2010-07-13T00:00:00+01:00"));
     }
 
     #[test]

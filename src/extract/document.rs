@@ -9,10 +9,14 @@ use super::account::{Fault, Unsent};
 use super::codes::{self, Lead};
 use super::dates::{self, Span};
 use super::draft::Draft;
+use super::fhir::{self, Reference};
 use super::json::Json;
+use super::reading::{Reading, Scene, comment_code, withheld};
+use super::result;
+use super::tree::Element;
 use super::work::{Kind, OBSERVATION, Statement, Target, Work, complete, fixed, id, label, participant};
 use super::xml::Xml;
-use super::{AbsentReason, Attachment, Content, Document};
+use super::{AbsentReason, Attachment, Content, Document, MissingDocument};
 
 /// Content types that a receiving system takes (attachment types, NPFIT-FNT-TO-TIN-0289), with the usual suffix.
 const SUFFIXES: [(&str, &str); 16] = [
@@ -265,6 +269,118 @@ fn percent(name: &str) -> String {
         }
     }
     encoded
+}
+
+/// Reads a NarrativeStatement: a document, or a comment (extract §13.2).
+pub(super) fn read<'t>(
+    reading: &mut Reading<'t>,
+    statement: Element<'t>,
+    scene: &Scene<'t>,
+) -> Vec<Reference<'t>> {
+    let files: Vec<_> =
+        statement.all("reference").filter_map(|r| r.child("referredToExternalDocument")).collect();
+    if files.is_empty() {
+        return vec![comment(reading, statement, scene)];
+    }
+    let mut draft = Draft::default();
+    let id = reading.id(statement);
+    let available = statement.of("availabilityTime", "value");
+    let created = draft.moment("Available", available);
+    let author = reading.participant(statement, &["PRF", "PPRF", "AUT"]).or_else(|| reading.performer(scene));
+    let content = files.iter().map(|file| received(reading, *file, &mut draft)).collect();
+    let named = files.first().and_then(|f| f.child("code"));
+    let document = fhir::DocumentReference {
+        meta: Some(fhir::Meta {
+            profile: "DocumentReference",
+            withheld: scene.withheld || withheld(statement) || files.iter().any(|f| withheld(*f)),
+        }),
+        identifier: reading.identifier(&id),
+        status: "current",
+        r#type: named.map(|code| codes::plain(code, &mut draft)),
+        subject: reading.subject(),
+        created,
+        indexed: available.and_then(dates::instant).or_else(|| reading.written(scene)),
+        author: author.into_iter().collect(),
+        description: statement.child("text").and_then(Element::text).map(Into::into),
+        content,
+        context: scene.context().map(|encounter| fhir::DocumentContext {
+            encounter: Some(encounter),
+            ..fhir::DocumentContext::default()
+        }),
+        ..fhir::DocumentReference::default()
+    };
+    let reference = reading.add("DocumentReference", &id, &document);
+    reading.settle(statement, &reference, &draft);
+    reading.merge_inner(statement, &reference);
+    vec![reference]
+}
+
+/// One file: what came with the message, a placeholder of the sender's, or something that was never sent.
+fn received<'t>(reading: &mut Reading<'t>, file: Element<'t>, draft: &mut Draft) -> fhir::Content<'t> {
+    let address = file.down(&["text", "reference"]).and_then(|r| r.attribute("value")).unwrap_or_default();
+    let name = plain_name(address);
+    let id = reading.id(file);
+    let stated = file.of("text", "mediaType").unwrap_or("application/octet-stream");
+    let found = reading.expected.find(&id, &name).cloned();
+    if found.is_none() {
+        draft.fault(Fault::DocumentNotReceived);
+        reading.missing.push(MissingDocument { id: id.clone().into_owned(), file_name: name.clone() });
+    }
+    let attachment = match found {
+        Some(found) => fhir::Attachment {
+            content_type: found.content_type.unwrap_or_else(|| stated.to_owned()).into(),
+            url: found.url.into(),
+            size: Some(found.length),
+            hash: found.sha1.into(),
+            title: name.into(),
+            ..fhir::Attachment::default()
+        },
+        None => fhir::Attachment {
+            content_type: stated.into(),
+            title: name.into(),
+            ..fhir::Attachment::default()
+        },
+    };
+    fhir::Content { attachment: Some(attachment), ..fhir::Content::default() }
+}
+
+/// The last part of a file's address, with its `%xx` resolved.
+fn plain_name(address: &str) -> String {
+    let name = address.rsplit('/').next().unwrap_or(address);
+    let mut bytes = Vec::with_capacity(name.len());
+    let mut rest = name.as_bytes();
+    while let [first, tail @ ..] = rest {
+        let escaped =
+            tail.get(..2).and_then(|hex| u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok());
+        match escaped.filter(|_| *first == b'%') {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &tail[2..];
+            }
+            None => {
+                bytes.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Reads a comment.
+fn comment<'t>(reading: &mut Reading<'t>, statement: Element<'t>, scene: &Scene<'t>) -> Reference<'t> {
+    let mut draft = Draft::default();
+    let id = reading.id(statement);
+    let mut observation = result::start(reading, statement, scene, &mut Draft::default());
+    observation.code = Some(comment_code());
+    observation.effective_date_time = draft.moment("Available", statement.of("availabilityTime", "value"));
+    let words = statement.child("text").and_then(Element::text).unwrap_or_default();
+    if words.is_empty() {
+        draft.fault(Fault::NoCode);
+    }
+    observation.comment = Some(words).filter(|w| !w.is_empty()).map(Into::into);
+    let reference = reading.add("Observation", &id, &observation);
+    reading.settle(statement, &reference, &draft);
+    reference
 }
 
 #[cfg(test)]

@@ -68,6 +68,17 @@ impl Draft {
         wire
     }
 
+    /// The FHIR form of a received time; a malformed one is quoted under the label (extract §5).
+    pub(super) fn moment(&mut self, label: &str, text: Option<&str>) -> Option<String> {
+        let text = text?;
+        let moment = dates::fhir(text);
+        if moment.is_none() {
+            self.fault(Fault::MalformedDate);
+            self.say(label, Some(text));
+        }
+        moment
+    }
+
     /// A Period's bounds.
     pub(super) fn period(&mut self, label: &str, period: &Json) -> (Option<String>, Option<String>) {
         (self.date(label, period.at("start")), self.date(label, period.at("end")))
@@ -78,9 +89,30 @@ impl Draft {
         self.parts.join(" ")
     }
 
+    /// What was gathered, one note each; what was lost stays with `rest`.
+    pub(super) fn into_noted<'t>(self, rest: &mut Self) -> Vec<super::fhir::Annotation<'t>> {
+        *rest = self.only_faults();
+        self.into_notes()
+    }
+
+    /// What was gathered, one note each.
+    pub(super) fn into_notes<'t>(self) -> Vec<super::fhir::Annotation<'t>> {
+        super::fhir::notes(self.parts.into_iter().map(Into::into))
+    }
+
     /// The text gathered, as a list in one sentence.
     pub(super) fn listed(&self) -> String {
         self.parts.join(", ")
+    }
+
+    /// What was lost, without the text.
+    pub(super) fn only_faults(&self) -> Self {
+        Self { parts: Vec::new(), faults: self.faults.clone() }
+    }
+
+    /// Forgets the text, which somebody has taken.
+    pub(super) fn silence(&mut self) {
+        self.parts.clear();
     }
 
     /// Whether no text was gathered.

@@ -2,10 +2,12 @@
 //!
 //! No id is given out twice, so ids are unique in the message by construction.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use uuid::Uuid;
 
+use super::validate::is_upper_uuid;
 use crate::model::derived_uuid;
 
 /// Gives out ids.
@@ -58,6 +60,20 @@ fn leading_uuid(text: &str) -> Option<String> {
     let head = text.get(..36)?;
     let hyphens = [8, 13, 18, 23].iter().all(|i| head.as_bytes()[*i] == b'-');
     (hyphens && Uuid::try_parse(head).is_ok()).then(|| head.to_ascii_uppercase())
+}
+
+/// The id of a received statement as we keep it: upper case, without the underscore or blanks that some senders add
+/// (extract §13.1). Nothing when it is no UUID.
+pub(super) fn normalised(text: &str) -> Option<Cow<'_, str>> {
+    let text = text.trim();
+    let text = text.strip_prefix('_').unwrap_or(text);
+    if text.len() != 36 {
+        return None;
+    }
+    if is_upper_uuid(text) {
+        return Some(text.into());
+    }
+    leading_uuid(text).map(Into::into)
 }
 
 #[cfg(test)]

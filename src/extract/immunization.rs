@@ -1,13 +1,20 @@
 //! Immunization: an ObservationStatement whose code is the procedure (extract §8.7).
 
 use super::account::{Fault, Unsent};
-use super::codes::{self, Lead};
-use super::dates::{self, Span};
+use super::codes::{self, Degrade, Lead};
+use super::dates::{self, Span, When};
 use super::draft::Draft;
+use super::fhir::{self, CodeableConcept, Extension, ImmunizationPractitioner, Reference, Value};
 use super::json::Json;
 use super::quantities;
+use super::reading::{Reading, Scene};
+use super::result;
+use super::tree::Element;
 use super::work::{Kind, OBSERVATION, Statement, Target, Work, annotation, complete, id, participant};
 use super::xml::Xml;
+
+/// The first words of a vaccination that was not given.
+const NOT_GIVEN: &str = "NOT GIVEN";
 
 /// Writes the statement of an immunisation, given or not.
 pub(super) fn statement(work: &mut Work<'_>, at: usize) -> Option<Statement> {
@@ -57,7 +64,7 @@ pub(super) fn statement(work: &mut Work<'_>, at: usize) -> Option<Statement> {
 /// A vaccination that was not given never looks like one that was: the first words say so.
 fn given(resource: &Json, draft: &mut Draft) {
     if resource.word("notGiven") == Some("true") || resource.word("status") == Some("not-done") {
-        draft.add(Some("NOT GIVEN"));
+        draft.add(Some(NOT_GIVEN));
     }
     for reason in resource.at("explanation").list("reasonNotGiven") {
         draft.concept("Reason not given", reason);
@@ -104,6 +111,85 @@ fn text(work: &Work<'_>, at: usize, draft: &mut Draft) {
         draft.concept("Dose Status", protocol.at("doseStatus"));
         draft.concept("Dose Status Reason", protocol.at("doseStatusReason"));
     }
+}
+
+/// Concepts that are vaccinations by their own meaning; whole hierarchies need the terminology.
+const VACCINATIONS: [&str; 8] = [
+    "33879002",
+    "127785005",
+    "38598009",
+    "86198006",
+    "12866006",
+    "1324681000000101",
+    "1324691000000104",
+    "1362591000000103",
+];
+
+/// Whether a received observation is a vaccination: by SNOMED concept, or by Read's chapter 65 (prophylactic
+/// vaccination). What only sounds like one stays an observation: a refusal must never look like a dose.
+pub(super) fn is_vaccination(statement: Element<'_>) -> bool {
+    codes::is_one(statement.child("code"), |system, code| match system {
+        codes::SNOMED => VACCINATIONS.contains(&code),
+        codes::READ => code.starts_with("65"),
+        _ => false,
+    })
+}
+
+/// Reads a vaccination.
+pub(super) fn read<'t>(
+    reading: &mut Reading<'t>,
+    statement: Element<'t>,
+    scene: &Scene<'t>,
+) -> Reference<'t> {
+    let mut draft = Draft::default();
+    let id = reading.id(statement);
+    let when = dates::when(statement.child("effectiveTime"), &mut draft);
+    let available = draft.moment("Available", statement.of("availabilityTime", "value"));
+    let procedure = codes::read(statement.child("code"), Degrade::Entry, &mut draft);
+    draft.add(result::comment(statement, String::new()).as_deref());
+    if let When::Between(_, Some(end)) = &when {
+        draft.say("End Date", Some(end));
+    }
+    let measured = quantities::read(statement, &mut draft);
+    draft.say(
+        "Value",
+        measured.words.as_deref().or(measured.quantity.as_ref().and_then(|q| Some(q.value.as_ref()?.get()))),
+    );
+    let performer = reading.participant(statement, &["PRF", "PPRF"]).or_else(|| reading.performer(scene));
+    let (faults, note) = (draft.only_faults(), draft.into_notes());
+    let not_given = note.first().is_some_and(|n| n.text.starts_with(NOT_GIVEN));
+    let immunization = fhir::Immunization {
+        meta: reading.meta("Immunization", statement, scene),
+        extension: vec![Extension {
+            url: "https://fhir.hl7.org.uk/STU3/StructureDefinition/Extension-CareConnect-VaccinationProcedure-1",
+            value: Value::Concept(procedure),
+        }],
+        identifier: reading.identifier(&id),
+        status: "completed",
+        not_given: Some(not_given),
+        vaccine_code: Some(CodeableConcept::of("http://hl7.org/fhir/v3/NullFlavor", "UNK", "unknown")),
+        patient: reading.subject(),
+        encounter: scene.context(),
+        date: when.moment().map(str::to_owned).or(available),
+        primary_source: Some(true),
+        practitioner: performer
+            .map(|actor| ImmunizationPractitioner {
+                role: Some(CodeableConcept::of(
+                    "http://hl7.org/fhir/v2/0443",
+                    "AP",
+                    "Administering Provider",
+                )),
+                actor: Some(actor),
+                ..ImmunizationPractitioner::default()
+            })
+            .into_iter()
+            .collect(),
+        note,
+        ..fhir::Immunization::default()
+    };
+    let reference = reading.add("Immunization", &id, &immunization);
+    reading.settle(statement, &reference, &faults);
+    reference
 }
 
 #[cfg(test)]

@@ -3,11 +3,15 @@
 //! Every live order has a statement of its own, in or out of consultations, whether or not its plan has been written.
 
 use super::account::{Fault, Unsent};
-use super::codes::{self, Lead};
+use super::codes::{self, Degrade, Lead};
 use super::dates::{self, Span};
 use super::draft::Draft;
+use super::fhir::{self, Reference};
 use super::json::Json;
+use super::reading::{Reading, Scene};
+use super::result;
 use super::supply;
+use super::tree::Element;
 use super::work::{Kind, Statement, Target, Work, id, participant};
 use super::xml::Xml;
 
@@ -199,6 +203,65 @@ fn consumable(x: &mut Xml, work: &Work<'_>, at: usize, draft: &mut Draft) {
             });
         });
     });
+}
+
+/// Reads a MedicationStatement: what it authorises is a plan, what it prescribes an order (extract §13.4).
+pub(super) fn read<'t>(
+    reading: &mut Reading<'t>,
+    statement: Element<'t>,
+    scene: &Scene<'t>,
+) -> Vec<Reference<'t>> {
+    let scene = &scene.inside(statement);
+    let mut draft = Draft::default();
+    let drug = drug(reading, statement, &mut draft);
+    let therapy = supply::Given { statement, scene, drug };
+    let supplies: Vec<_> = statement.all("component").flat_map(Element::children).collect();
+    let mut made = Vec::new();
+    for supply in &supplies {
+        match supply.name() {
+            "ehrSupplyAuthorise" => made.extend(supply::read_plan(reading, *supply, &therapy)),
+            "ehrSupplyPrescribe" | "ehrSupplyDispense" => {
+                made.push(supply::read_order(reading, *supply, &therapy));
+            }
+            // Read with the plan that it ends, wherever that is.
+            "ehrSupplyDiscontinue" => {}
+            _ => made.push(result::other(reading, *supply, scene)),
+        }
+    }
+    let Some(first) = made.first().cloned() else {
+        let ends: Vec<_> = supplies.iter().filter_map(|s| supply::reversed(reading, *s)).collect();
+        match ends.first() {
+            Some(plan) => reading.merge(statement, plan),
+            None => made.push(reading.narrate(statement, scene, &mut draft)),
+        }
+        return made;
+    };
+    if draft.faults().is_empty() {
+        reading.merge(statement, &first);
+    } else {
+        reading.settle(statement, &first, &draft);
+    }
+    made
+}
+
+/// The drug, one Medication for all statements that name it so.
+fn drug<'t>(reading: &mut Reading<'t>, statement: Element<'t>, draft: &mut Draft) -> Option<Reference<'t>> {
+    let material = statement.down(&["consumable", "manufacturedProduct", "manufacturedMaterial"])?;
+    let code = material.child("code")?;
+    let said = code.child("originalText").and_then(Element::text);
+    let key = (code.attribute("code"), code.attribute("displayName"), said);
+    if let Some(known) = reading.drugs.get(&key) {
+        return Some(known.clone());
+    }
+    let medication = fhir::Medication {
+        meta: Some(fhir::Meta { profile: "Medication", withheld: false }),
+        code: Some(codes::read(Some(code), Degrade::Medication, draft)),
+        ..fhir::Medication::default()
+    };
+    let id = reading.derived(statement, "drug");
+    let reference = reading.add("Medication", &id, &medication);
+    reading.drugs.insert(key, reference.clone());
+    Some(reference)
 }
 
 #[cfg(test)]

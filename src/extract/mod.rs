@@ -10,9 +10,11 @@ mod agents;
 mod allergy;
 mod codes;
 mod composition;
+mod consultation;
 mod dates;
 mod document;
 mod draft;
+mod fhir;
 mod ids;
 mod immunization;
 mod json;
@@ -20,15 +22,20 @@ mod medication;
 mod message;
 mod narrative;
 mod observation;
+mod people;
 mod placement;
 mod pressure;
 mod problem;
 mod quantities;
+mod reading;
 mod record;
 mod request;
+mod result;
 mod run;
 mod standing;
 mod supply;
+mod ties;
+mod tree;
 mod validate;
 mod work;
 mod xml;
@@ -233,4 +240,110 @@ pub enum Refusal {
 /// Builds the extract of a record.
 pub fn build(record: &Record, parameters: &Parameters, documents: &Documents) -> Result<Extract, Refusal> {
     run::build(record, parameters, documents)
+}
+
+/// What is known before a received extract is read.
+#[derive(Debug, Clone)]
+pub struct Expected {
+    /// Whose record was asked for; none when nobody's was.
+    pub nhs_number: Option<NhsNumber>,
+    /// The files that came with the message.
+    pub documents: Vec<ReceivedDocument>,
+    /// Bytes of the message, at most. Default 100 MB, as for a record.
+    pub most_bytes: usize,
+}
+
+impl Default for Expected {
+    fn default() -> Self {
+        Self { nhs_number: None, documents: Vec::new(), most_bytes: RecordLimits::default().bytes }
+    }
+}
+
+impl Expected {
+    /// The file that the extract means: by the document's id, else by the file's name.
+    fn find(&self, id: &str, name: &str) -> Option<&ReceivedDocument> {
+        let by_id = self.documents.iter().find(|d| ids::normalised(&d.id).is_some_and(|own| own == id));
+        by_id.or_else(|| self.documents.iter().find(|d| !name.is_empty() && d.file_name == name))
+    }
+}
+
+/// A file that came with a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReceivedDocument {
+    /// Id of the external document, as the manifest has it.
+    pub id: String,
+    /// Its name.
+    pub file_name: String,
+    /// Its content type, where the manifest says one.
+    pub content_type: Option<String>,
+    /// Bytes.
+    pub length: u64,
+    /// SHA-1 of the content in base64, which is what FHIR's `Attachment.hash` holds.
+    pub sha1: String,
+    /// Where it lies, as the Bundle should name it.
+    pub url: String,
+}
+
+/// A document that a received extract refers to and that did not come with it.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct MissingDocument {
+    /// Id of the external document.
+    pub id: String,
+    /// The name under which the extract refers to it.
+    pub file_name: String,
+}
+
+/// A received extract, read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reading {
+    /// The record as a FHIR STU3 Bundle.
+    pub json: Vec<u8>,
+    /// In what state every statement ended.
+    pub account: Account,
+    /// Documents that were not sent.
+    pub missing: Vec<MissingDocument>,
+}
+
+/// Why a received message gives no record. Nothing else refuses one (extract §1.2).
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReadRefusal {
+    /// Not well-formed XML, or with a document type.
+    #[error("the message is not well-formed XML")]
+    NotXml,
+    /// Nested too deep.
+    #[error("the message is nested deeper than an extract can be")]
+    TooDeep,
+    /// Too large.
+    #[error("the message is larger than the limit")]
+    TooLarge,
+    /// No EHR extract in it.
+    #[error("there is no EHR extract in the message")]
+    NoExtract,
+    /// It does not say whose record it is.
+    #[error("the extract does not say whose record it is")]
+    NoPatient,
+    /// It is somebody else's record.
+    #[error("the extract is another patient's")]
+    AnotherPatient,
+    /// Statements without a state.
+    #[error("{} statements of the extract are not accounted for", ids.len())]
+    Unbalanced {
+        /// `Element/id` of each.
+        ids: Vec<String>,
+    },
+}
+
+impl From<tree::Untaken> for ReadRefusal {
+    fn from(untaken: tree::Untaken) -> Self {
+        match untaken {
+            tree::Untaken::NotXml => Self::NotXml,
+            tree::Untaken::TooDeep => Self::TooDeep,
+            tree::Untaken::TooLarge => Self::TooLarge,
+        }
+    }
+}
+
+/// Reads the record out of a received message: `RCMR_IN030000UK06` or `UK07`, of any vendor.
+pub fn read(message: &[u8], expected: &Expected) -> Result<Reading, ReadRefusal> {
+    reading::read(message, expected)
 }

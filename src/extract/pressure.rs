@@ -9,6 +9,7 @@ use super::draft::Draft;
 use super::json::Json;
 use super::observation;
 use super::quantities;
+use super::tree::Element;
 use super::work::{
     COMPONENT, Kind, OBSERVATION, Statement, Target, Work, complete, id, narrative, participant,
 };
@@ -129,6 +130,26 @@ fn half(x: &mut Xml, name: &str, part: &Json, draft: &mut Draft) {
     }
     draft.say(name, Some(&own.text()));
     own.faults().into_iter().for_each(|fault| draft.fault(fault));
+}
+
+/// Systolic and diastolic result, when the compound is a blood pressure (extract §13.2).
+pub(super) fn within(compound: Element<'_>) -> Option<(Element<'_>, Element<'_>)> {
+    if compound.attribute("classCode") != Some("BATTERY") {
+        return None;
+    }
+    let members = compound.all("component").flat_map(|c| c.all("ObservationStatement"));
+    let [first, second] = members.collect::<Vec<_>>()[..] else { return None };
+    let is = |e: Element<'_>, row: &[&str]| {
+        codes::is_one(e.child("code"), |system, code| system == codes::SNOMED && row.contains(&code))
+    };
+    let [_, systolic, diastolic] = ROWS
+        .iter()
+        .find(|[panel, systolic, _]| is(compound, panel) && (is(first, systolic) || is(second, systolic)))?;
+    if is(first, systolic) && is(second, diastolic) {
+        Some((first, second))
+    } else {
+        (is(second, systolic) && is(first, diastolic)).then_some((second, first))
+    }
 }
 
 #[cfg(test)]

@@ -3,15 +3,26 @@
 use std::collections::HashMap;
 
 use super::account::{Fault, Unsent};
-use super::codes::{self, Lead};
-use super::dates::{self, Span};
+use super::codes::{self, Degrade, Lead};
+use super::dates::{self, Span, When};
 use super::draft::Draft;
+use super::fhir::{self, Extension, Reference, Value};
 use super::json::Json;
 use super::quantities;
+use super::reading::{Reading, Scene};
 use super::record::Record;
+use super::result;
 use super::standing::stands_for;
+use super::tree::Element;
 use super::work::{Kind, OBSERVATION, Statement, Target, Work, annotation, complete, fixed, id, participant};
 use super::xml::Xml;
+
+/// The address of an extension of CareConnect's.
+macro_rules! care {
+    ($name:literal) => {
+        concat!("https://fhir.hl7.org.uk/STU3/StructureDefinition/Extension-CareConnect-", $name)
+    };
+}
 
 /// Observation → the Conditions whose actual problem it is.
 pub(super) fn of_observations(record: &Record) -> HashMap<usize, Vec<usize>> {
@@ -301,6 +312,134 @@ fn status(x: &mut Xml, resource: &Json) {
             });
         }
     });
+}
+
+/// Puts a LinkSet off until all that it links has been read; one that only ties documents to a referral is part of
+/// that (extract §13.2).
+pub(super) fn wait<'t>(
+    reading: &mut Reading<'t>,
+    link: Element<'t>,
+    scene: &Scene<'t>,
+) -> Vec<Reference<'t>> {
+    if let Some(request) = reading.tied(link) {
+        let into = Reference::to("ReferralRequest", &reading.id(request));
+        reading.merge(link, &into);
+        return Vec::new();
+    }
+    reading.links.push((link, scene.clone()));
+    vec![Reference::to("Condition", &reading.id(link))]
+}
+
+/// The statement that a LinkSet names.
+pub(super) fn named_by<'t>(reading: &Reading<'t>, link: Element<'t>) -> Option<Element<'t>> {
+    reading.named(link.down(&["conditionNamed", "namedStatementRef", "id"])?.attribute("root")?)
+}
+
+/// The statements that a LinkSet links; `None` where one is not in the message.
+pub(super) fn linked<'t>(reading: &Reading<'t>, link: Element<'t>) -> Vec<Option<Element<'t>>> {
+    let references = link.all("component").filter_map(|c| c.child("statementRef"));
+    references.map(|r| reading.named(r.of("id", "root")?)).collect()
+}
+
+/// Reads a problem.
+pub(super) fn read<'t>(reading: &mut Reading<'t>, link: Element<'t>, scene: &Scene<'t>) {
+    let mut draft = Draft::default();
+    let id = reading.id(link);
+    let named = named_by(reading, link);
+    let code = named.and_then(|n| {
+        n.child("code").or(n.down(&["consumable", "manufacturedProduct", "manufacturedMaterial", "code"]))
+    });
+    let mut extension = vec![];
+    extension.extend(significance(link));
+    if let Some(actual) = named.and_then(|n| reading.resource(n)) {
+        extension.push(Extension { url: care!("ActualProblem-1"), value: Value::Reference(actual) });
+    } else {
+        draft.fault(Fault::DanglingReference);
+    }
+    related_content(reading, link, &mut extension, &mut draft);
+    let when = dates::when(link.child("effectiveTime"), &mut draft);
+    let available = draft.moment("Available", link.of("availabilityTime", "value"));
+    let (onset, abatement) = match when {
+        When::At(moment) => (Some(moment), None),
+        When::Between(start, end) => (start, end),
+        When::Unknown => (None, None),
+    };
+    let clinical_status = match link.of("code", "code") {
+        Some("394775005") => "inactive",
+        Some("394774009") => "active",
+        other => {
+            draft
+                .say("Problem status", link.child("code").and_then(|c| c.attribute("displayName")).or(other));
+            "active"
+        }
+    };
+    for words in result::annotations(link) {
+        draft.add(Some(words));
+    }
+    let code = codes::read(code.or(link.child("code")), Degrade::Entry, &mut draft);
+    let note = std::mem::take(&mut draft).into_noted(&mut draft);
+    let condition = fhir::Condition {
+        meta: reading.meta("ProblemHeader-Condition", link, scene),
+        extension,
+        identifier: reading.identifier(&id),
+        clinical_status,
+        category: vec![fhir::CodeableConcept::of(
+            "https://fhir.hl7.org.uk/STU3/CodeSystem/CareConnect-ConditionCategory-1",
+            "problem-list-item",
+            "Problem List Item",
+        )],
+        code: Some(code),
+        subject: reading.subject(),
+        context: scene.context(),
+        onset_date_time: onset.or_else(|| available.clone()),
+        abatement_date_time: abatement,
+        asserted_date: available,
+        asserter: reading.participant(link, &["PRF", "PPRF", "AUT"]).or_else(|| reading.performer(scene)),
+        note,
+        ..fhir::Condition::default()
+    };
+    let reference = reading.add("Condition", &id, &condition);
+    reading.settle(link, &reference, &draft);
+}
+
+fn significance<'t>(link: Element<'t>) -> Option<Extension<'t>> {
+    let weights = link.child("code")?.all("qualifier").filter_map(|q| q.of("name", "code"));
+    let code = weights.into_iter().find_map(|code| match code {
+        "386134007" => Some("major"),
+        "394847000" => Some("minor"),
+        _ => None,
+    })?;
+    Some(Extension { url: care!("ProblemSignificance-1"), value: Value::Code(code) })
+}
+
+/// What belongs to the problem, and which problems it belongs to or comprises.
+fn related_content<'t>(
+    reading: &Reading<'t>,
+    link: Element<'t>,
+    extension: &mut Vec<Extension<'t>>,
+    draft: &mut Draft,
+) {
+    let header = |kind, other: Element<'t>| Extension {
+        url: care!("RelatedProblemHeader-1"),
+        value: Value::Parts(vec![
+            Extension { url: "type", value: Value::Code(kind) },
+            Extension {
+                url: "target",
+                value: Value::Reference(Reference::to("Condition", &reading.id(other))),
+            },
+        ]),
+    };
+    for target in linked(reading, link) {
+        match target {
+            Some(other) if other.name() == "LinkSet" => extension.push(header("parent", other)),
+            Some(other) => extension.extend(reading.resource(other).map(|content| Extension {
+                url: care!("RelatedClinicalContent-1"),
+                value: Value::Reference(content),
+            })),
+            None => draft.fault(Fault::DanglingReference),
+        }
+    }
+    extension.extend(reading.parents(link).iter().map(|parent| header("child", *parent)));
 }
 
 #[cfg(test)]

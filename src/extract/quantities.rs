@@ -1,9 +1,13 @@
 //! Values, reference ranges and supply quantities: decimals copied as written, never through a float (extract §4).
 
+use serde_json::value::RawValue;
+
 use super::account::Fault;
 use super::codes;
 use super::draft::Draft;
+use super::fhir::{ApproximateQuantity, CodeableConcept, Extension, Quantity, ReferenceRange, Text, Value};
 use super::json::Json;
+use super::tree::Element;
 use super::xml::Xml;
 
 const UCUM: &str = "http://unitsofmeasure.org";
@@ -219,6 +223,131 @@ pub(super) fn supply(x: &mut Xml, request: &Json) {
             x.leaf("originalText", &[], unit.as_deref().unwrap_or("Unk UoM"));
         });
     });
+}
+
+/// What a received `value` says.
+#[derive(Debug, Default)]
+pub(super) struct Measured<'t> {
+    pub(super) quantity: Option<ApproximateQuantity<'t>>,
+    pub(super) words: Option<Text<'t>>,
+}
+
+/// Reads the `value` of an observation, whatever type it says it is of.
+pub(super) fn read<'t>(statement: Element<'t>, draft: &mut Draft) -> Measured<'t> {
+    let Some(value) = statement.child("value") else { return Measured::default() };
+    let approximate = statement.of("uncertaintyCode", "code") == Some("U");
+    let (low, high) = (value.child("low"), value.child("high"));
+    let (number, comparator) = match (value.attribute("value"), low, high) {
+        (Some(_), _, _) => (Some(value), ""),
+        (None, Some(low), None) => (Some(low), if inclusive(low) { ">=" } else { ">" }),
+        (None, None, Some(high)) => (Some(high), if inclusive(high) { "<=" } else { "<" }),
+        (None, Some(low), Some(high)) => return Measured { words: Some(between(low, high)), quantity: None },
+        (None, None, None) => (None, ""),
+    };
+    let Some(number) = number else {
+        let words = value.text().or(value.child("originalText").and_then(Element::text));
+        let words = words.or(value.attribute("displayName")).or(value.attribute("code"));
+        return Measured { words: words.map(Into::into), quantity: None };
+    };
+    let read = amount(number);
+    if read.value.is_none() {
+        draft.fault(Fault::UnmappableValue);
+        return Measured { words: number.attribute("value").map(Into::into), quantity: None };
+    }
+    let extension = approximate.then(|| Extension {
+        url: "https://fhir.hl7.org.uk/STU3/StructureDefinition/Extension-CareConnect-ValueApproximation-1",
+        value: Value::Truth(true),
+    });
+    let quantity = ApproximateQuantity {
+        extension: extension.into_iter().collect(),
+        value: read.value,
+        comparator,
+        unit: read.unit,
+        system: read.system,
+        code: read.code,
+        ..ApproximateQuantity::default()
+    };
+    Measured { quantity: Some(quantity), words: None }
+}
+
+fn inclusive(bound: Element<'_>) -> bool {
+    bound.attribute("inclusive").is_none_or(|inclusive| inclusive == "true")
+}
+
+fn between<'t>(low: Element<'t>, high: Element<'t>) -> Text<'t> {
+    let said = |bound: Element<'t>| {
+        let unit = bound.attribute("unit").filter(|unit| *unit != "1");
+        [bound.attribute("value"), unit].into_iter().flatten().collect::<Vec<_>>().join(" ")
+    };
+    format!("{} to {}", said(low), said(high)).into()
+}
+
+/// Number and unit of an element that has both. A unit of `1` stands for none, or for one in the translation.
+pub(super) fn amount(element: Element<'_>) -> Quantity<'_> {
+    let value = element.attribute("value").and_then(number);
+    let translation = element.child("translation");
+    let unit = element.attribute("unit").filter(|unit| *unit != "1");
+    let words = translation.and_then(|t| t.child("originalText")).and_then(Element::text);
+    let shown = words.or(translation.and_then(|t| t.attribute("displayName")));
+    let empty = Text::Borrowed("");
+    let (unit, system, code): (Text<'_>, Text<'_>, Text<'_>) = match (unit, translation) {
+        // UCUM has no blanks: what has is words (extract §13.1).
+        (Some(unit), _) if unit.contains(' ') => (unit.into(), empty.clone(), empty),
+        (Some(unit), _) => (shown.unwrap_or(unit).into(), UCUM.into(), unit.into()),
+        (None, Some(translation)) => {
+            let code = translation.attribute("code").unwrap_or_default();
+            let system = translation.attribute("codeSystem").map(|oid| format!("urn:oid:{oid}"));
+            (shown.unwrap_or(code).into(), system.unwrap_or_default().into(), code.into())
+        }
+        (None, None) => (empty.clone(), empty.clone(), empty),
+    };
+    Quantity { value, unit, system, code, ..Quantity::default() }
+}
+
+/// A decimal as JSON writes it, digits kept.
+fn number(text: &str) -> Option<Box<RawValue>> {
+    let (sign, digits) = match text.strip_prefix('-') {
+        Some(digits) => ("-", digits),
+        None => ("", text.strip_prefix('+').unwrap_or(text)),
+    };
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let whole = whole.trim_start_matches('0');
+    let whole =
+        if whole.starts_with(|c: char| c.is_ascii_digit()) { whole.to_owned() } else { format!("0{whole}") };
+    let point = if fraction.is_empty() { "" } else { "." };
+    let plain = digits.starts_with(|c: char| c.is_ascii_digit() || c == '.')
+        && digits.len() > usize::from(digits.starts_with('.'));
+    RawValue::from_string(format!("{sign}{whole}{point}{fraction}")).ok().filter(|_| plain)
+}
+
+/// Reads an `interpretationCode`.
+pub(super) fn read_interpretation(statement: Element<'_>) -> Option<CodeableConcept<'_>> {
+    let code = statement.child("interpretationCode")?;
+    let said = code.child("originalText").and_then(Element::text).or(code.attribute("displayName"));
+    let known = match code.attribute("code") {
+        Some("HI") => Some(("H", "High")),
+        Some("LO") => Some(("L", "Low")),
+        Some("PA") => Some(("A", "Abnormal")),
+        _ => None,
+    };
+    let mut concept = match known {
+        Some((code, display)) => CodeableConcept::of("http://hl7.org/fhir/v2/0078", code, display),
+        None => CodeableConcept::words(said.or(code.attribute("code"))?),
+    };
+    concept.text = said.map(Into::into).or(concept.text);
+    Some(concept)
+}
+
+/// Reads the reference ranges.
+pub(super) fn read_ranges(statement: Element<'_>) -> Vec<ReferenceRange<'_>> {
+    let ranges = statement.all("referenceRange").filter_map(|r| r.child("referenceInterpretationRange"));
+    let read = ranges.map(|range| {
+        let value = range.child("value");
+        let bound = |name| value.and_then(|v| v.child(name)).map(amount).filter(|q| q.value.is_some());
+        let text = range.child("text").and_then(Element::text).map(Text::from);
+        ReferenceRange { low: bound("low"), high: bound("high"), text, ..ReferenceRange::default() }
+    });
+    read.filter(|r| r.low.is_some() || r.high.is_some() || r.text.is_some()).collect()
 }
 
 #[cfg(test)]

@@ -1,9 +1,13 @@
 //! ProcedureRequest to PlanStatement, ReferralRequest to RequestStatement (extract §8.7).
 
 use super::account::{Fault, Unsent};
-use super::codes::{self, Lead};
-use super::dates::{self, Span};
+use super::codes::{self, Degrade, Lead};
+use super::dates::{self, Span, When};
 use super::draft::Draft;
+use super::fhir::{self, Period, Reference};
+use super::reading::{Reading, Scene};
+use super::result;
+use super::tree::Element;
 use super::work::{Kind, Statement, Target, Work, complete, fixed, id, participant};
 use super::xml::Xml;
 
@@ -210,6 +214,144 @@ fn priority(x: &mut Xml, word: Option<&str>) {
     };
     let attributes = [("code", code), ("codeSystem", codes::SNOMED), ("displayName", display)];
     x.with("priorityCode", &attributes, |x| x.leaf("originalText", &[], word.unwrap_or_default()));
+}
+
+/// Reads a plan.
+pub(super) fn read_plan<'t>(
+    reading: &mut Reading<'t>,
+    statement: Element<'t>,
+    scene: &Scene<'t>,
+) -> Reference<'t> {
+    let mut draft = Draft::default();
+    let id = reading.id(statement);
+    let words = statement.child("text").and_then(Element::text);
+    let (occurrence_date_time, occurrence_period) =
+        match dates::when(statement.child("effectiveTime"), &mut draft) {
+            When::At(moment) => (Some(moment), None),
+            When::Between(start, end) => (None, Some(Period { start, end, ..Period::default() })),
+            When::Unknown => (None, None),
+        };
+    let code = codes::read(statement.child("code"), Degrade::Plan, &mut draft);
+    let authored_on = draft.moment("Available", statement.of("availabilityTime", "value"));
+    draft.add(words);
+    draft.add(result::comment(statement, String::new()).as_deref());
+    let (faults, note) = (draft.only_faults(), draft.into_notes());
+    let plan = fhir::ProcedureRequest {
+        meta: reading.meta("ProcedureRequest", statement, scene),
+        identifier: reading.identifier(&id),
+        status: words.map_or("unknown", plan_status),
+        intent: "plan",
+        code: Some(code),
+        subject: reading.subject(),
+        context: scene.context(),
+        occurrence_date_time,
+        occurrence_period,
+        authored_on,
+        requester: read_requester(reading, statement, scene),
+        note,
+        ..fhir::ProcedureRequest::default()
+    };
+    let reference = reading.add("ProcedureRequest", &id, &plan);
+    reading.settle(statement, &reference, &faults);
+    reference
+}
+
+/// The status that a plan's words begin with.
+fn plan_status(words: &str) -> &'static str {
+    let said =
+        words.find("Status:").map(|at| words[at + "Status:".len()..].trim_start().to_ascii_lowercase());
+    let said = said.unwrap_or_default();
+    ["active", "completed", "cancelled"].into_iter().find(|s| said.starts_with(*s)).unwrap_or("unknown")
+}
+
+fn read_requester<'t>(
+    reading: &Reading<'t>,
+    statement: Element<'t>,
+    scene: &Scene<'t>,
+) -> Option<fhir::Requester<'t>> {
+    let agent = reading.participant(statement, &["AUT", "PRF", "PPRF"]).or_else(|| reading.performer(scene));
+    agent.map(|agent| fhir::Requester { agent: Some(agent), ..fhir::Requester::default() })
+}
+
+/// Reads a referral; who refers himself is observed, not referred (extract §13.2).
+pub(super) fn read_referral<'t>(
+    reading: &mut Reading<'t>,
+    statement: Element<'t>,
+    scene: &Scene<'t>,
+) -> Reference<'t> {
+    if statement.within().any(|e| e.name() == "value" && e.attribute("code") == Some("SelfReferral")) {
+        return self_referral(reading, statement, scene);
+    }
+    let mut draft = Draft::default();
+    let id = reading.id(statement);
+    let code = codes::read(statement.child("code"), Degrade::Referral, &mut draft);
+    let authored_on = draft.moment("Available", statement.of("availabilityTime", "value"));
+    let when = dates::when(statement.child("effectiveTime"), &mut draft);
+    draft.say("Action Date", when.moment());
+    let priority = match statement.of("priorityCode", "code") {
+        Some("394848005") => Some("routine"),
+        Some("394849002") => Some("urgent"),
+        Some("88694003") => Some("asap"),
+        Some(_) => {
+            draft.say("Priority", priority_words(statement));
+            None
+        }
+        None => None,
+    };
+    let party = statement.child("responsibleParty").and_then(|p| p.child("agentRef"));
+    let recipient = party.and_then(|p| reading.agent(p));
+    if party.is_some() && recipient.is_none() {
+        draft.fault(Fault::UnknownAgent);
+    }
+    draft.add(statement.child("text").and_then(Element::text));
+    draft.add(result::comment(statement, String::new()).as_deref());
+    let (faults, note) = (draft.only_faults(), draft.into_notes());
+    let referral = fhir::ReferralRequest {
+        meta: reading.meta("ReferralRequest", statement, scene),
+        identifier: reading.identifier(&id),
+        status: "unknown",
+        intent: "order",
+        priority,
+        subject: reading.subject(),
+        context: scene.context(),
+        authored_on,
+        requester: read_requester(reading, statement, scene),
+        recipient: recipient.into_iter().collect(),
+        reason_code: vec![code],
+        supporting_info: reading.supporting(statement),
+        note,
+        ..fhir::ReferralRequest::default()
+    };
+    let reference = reading.add("ReferralRequest", &id, &referral);
+    reading.settle(statement, &reference, &faults);
+    reference
+}
+
+fn priority_words(statement: Element<'_>) -> Option<&str> {
+    let code = statement.child("priorityCode")?;
+    code.child("originalText").and_then(Element::text).or(code.attribute("displayName"))
+}
+
+fn self_referral<'t>(reading: &mut Reading<'t>, statement: Element<'t>, scene: &Scene<'t>) -> Reference<'t> {
+    let mut draft = Draft::default();
+    let id = reading.id(statement);
+    let mut observation = result::start(reading, statement, scene, &mut draft);
+    let said =
+        [("Urgency", priority_words(statement)), ("Text", statement.child("text").and_then(Element::text))];
+    observation.component = said
+        .into_iter()
+        .filter_map(|(name, words)| {
+            Some(fhir::Component {
+                code: Some(fhir::CodeableConcept::words(name)),
+                value_string: Some(words?.into()),
+                ..fhir::Component::default()
+            })
+        })
+        .collect();
+    observation.comment = result::comment(statement, draft.text());
+    let reference = reading.add("Observation", &id, &observation);
+    reading.settle(statement, &reference, &draft);
+    reference
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
-//! How fast a record becomes an extract, beside merely parsing the same JSON, in the same run on one core; how much
-//! memory thirty megabytes take; and whether ten records in one cost more than ten times one.
+//! How fast a record becomes an extract and an extract a record, beside merely parsing the same input (`serde_json::Value`;
+//! a `quick-xml` walk that resolves each namespace and looks at each attribute and text), in the same run on one core;
+//! how much memory thirty megabytes take; and whether ten records in one cost more than ten times one.
 //!
 //! `cargo bench --bench mapping`. The records are those of `../shared`; it says so when they are not there.
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on stops where it stands")]
@@ -8,12 +9,16 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::time::Instant;
 
+use quick_xml::events::Event;
 use serde_json::Value;
-use throughcare::extract::{self, Documents, Extract, Interaction, Parameters, Record, RecordLimits};
+use throughcare::extract::{
+    self, Documents, Expected, Extract, Interaction, Parameters, Record, RecordLimits,
+};
 use throughcare::model::{Asid, ConversationId, MessageId, NhsNumber, OdsCode, Timestamp};
 
 const RECORDS: [&str; 4] =
     ["emis-join/PWTP2.json", "inventory/Birdi.json", "inventory/Livermore.json", "inventory/Yamura.json"];
+const EXTRACTS: [&str; 3] = ["reading/PWTP2.xml", "reading/PWTP5.xml", "inventory/Livermore-peer.xml"];
 const LARGE: usize = 30_000_000;
 
 fn main() {
@@ -25,39 +30,88 @@ fn main() {
     if let Some(at) = arguments.iter().position(|a| a == "--memory-of") {
         return memory_of(&arguments[at + 1]);
     }
-    println!("{:24} {:>8} {:>12} {:>12} {:>6}", "record", "MB", "parse MB/s", "build MB/s", "ratio");
+    head("record to extract");
     for name in RECORDS {
         let bytes = std::fs::read(fixtures.join(name)).unwrap();
-        compare(name, &bytes, 20);
+        compare(name, &bytes, 20, value, built);
     }
-    let one = std::fs::read(fixtures.join(RECORDS[0])).unwrap();
-    let large = copies(&one, LARGE.div_ceil(compact(&one).len()));
-    compare("30 MB", &large, 3);
+    let one = compact(&std::fs::read(fixtures.join(RECORDS[0])).unwrap());
+    let large = copies(&one, LARGE.div_ceil(one.len()));
+    compare("30 MB of records", &large, 3, value, built);
     let ten = copies(&one, 10);
-    let (single, tenfold) = (fastest(20, || built(&compact(&one))), fastest(5, || built(&ten)));
-    println!("\nten copies in one        {:.1} times the time of one (mark: at most 12)", tenfold / single);
+    times(fastest(20, || built(&one)), fastest(5, || built(&ten)));
+    memory("30 MB of records", &large);
+
+    head("extract to record");
+    for name in EXTRACTS {
+        let bytes = std::fs::read(fixtures.join(name)).unwrap();
+        compare(name, &bytes, 20, walked, read);
+    }
+    // The message is larger than its record: so many copies as make thirty megabytes of it.
+    let long = built(&copies(&one, LARGE.div_ceil(built(&ten).xml.len() / 10))).xml;
+    let (one, ten) = (built(&one).xml, built(&ten).xml);
+    compare("30 MB of extracts", &long, 3, walked, read);
+    times(fastest(20, || read(&one)), fastest(5, || read(&ten)));
+    memory("30 MB of extracts", &long);
+}
+
+fn head(what: &str) {
+    println!("\n{what:24} {:>8} {:>12} {:>12} {:>6}", "MB", "parse MB/s", "map MB/s", "ratio");
+}
+
+fn times(one: f64, ten: f64) {
+    println!("ten copies in one        {:.1} times the time of one (mark: at most 12)", ten / one);
+}
+
+/// The most memory that mapping took, in a process of its own.
+fn memory(name: &str, bytes: &[u8]) {
     let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), &large).unwrap();
+    std::fs::write(file.path(), bytes).unwrap();
     let child = std::process::Command::new(std::env::current_exe().unwrap())
         .args(["--memory-of", file.path().to_str().unwrap()])
         .output()
         .unwrap();
-    print!("{}", String::from_utf8_lossy(&child.stdout));
+    print!("peak memory, {name}: {}", String::from_utf8_lossy(&child.stdout));
 }
 
-/// Parse and build alternate, so that both meet the same machine.
-fn compare(name: &str, bytes: &[u8], rounds: usize) {
-    let (mut parse, mut build) = (f64::MAX, f64::MAX);
+fn value(bytes: &[u8]) -> Value {
+    serde_json::from_slice(bytes).unwrap()
+}
+
+fn read(bytes: &[u8]) -> extract::Reading {
+    extract::read(bytes, &Expected::default()).unwrap()
+}
+
+/// The floor of reading XML: every event, its namespace, its attributes and its text.
+fn walked(bytes: &[u8]) -> usize {
+    let mut reader =
+        quick_xml::NsReader::from_str(std::str::from_utf8(bytes).unwrap().trim_start_matches('\u{FEFF}'));
+    let mut seen = 0;
+    loop {
+        match reader.read_resolved_event().unwrap() {
+            (_, Event::Start(tag) | Event::Empty(tag)) => {
+                seen += tag.attributes().map(|a| a.unwrap().unescape_value().unwrap().len()).sum::<usize>();
+            }
+            (_, Event::Text(text)) => seen += text.xml10_content().len(),
+            (_, Event::Eof) => return seen,
+            _ => {}
+        }
+    }
+}
+
+/// Parsing and mapping alternate, so that both meet the same machine.
+fn compare<P, M>(name: &str, bytes: &[u8], rounds: usize, parse: fn(&[u8]) -> P, map: fn(&[u8]) -> M) {
+    let (mut floor, mut mapped) = (f64::MAX, f64::MAX);
     for _ in 0..rounds {
-        parse = parse.min(fastest(1, || serde_json::from_slice::<Value>(bytes).unwrap()));
-        build = build.min(fastest(1, || built(bytes)));
+        floor = floor.min(fastest(1, || parse(bytes)));
+        mapped = mapped.min(fastest(1, || map(bytes)));
     }
     let megabytes = bytes.len() as f64 / 1e6;
     println!(
         "{name:24} {megabytes:8.2} {:12.0} {:12.0} {:6.2}",
-        megabytes / parse,
-        megabytes / build,
-        build / parse
+        megabytes / floor,
+        megabytes / mapped,
+        mapped / floor
     );
 }
 
@@ -153,10 +207,13 @@ fn memory_of(file: &str) {
     let bytes = std::fs::read(file).unwrap();
     std::fs::write("/proc/self/clear_refs", "5").unwrap();
     let before = status("VmRSS:");
-    drop(built(&bytes));
+    match bytes.first() {
+        Some(b'{') => drop(built(&bytes)),
+        Some(_) | None => drop(read(&bytes)),
+    }
     let most = (status("VmHWM:") - before) * 1024 + bytes.len();
     println!(
-        "peak memory of 30 MB     {:.1} times the input, which is counted too (mark: at most 8)",
+        "{:.1} times the input, which is counted too (mark: at most 8)",
         most as f64 / bytes.len() as f64
     );
 }

@@ -1,0 +1,393 @@
+//! An EHR extract under reading: which id every statement has, what became of it, and the FHIR Bundle as it grows.
+//!
+//! One bad statement never refuses the record (extract §1.2): what no kind takes becomes an Observation with all its
+//! words. The message itself is kept elsewhere and never changed.
+
+use std::collections::HashMap;
+
+use serde::Serialize;
+
+use super::account::{Account, Fault, State, Unsent};
+use super::draft::Draft;
+use super::fhir::{self, CodeableConcept, Identifier, Meta, Observation, Reference, Text};
+use super::ids::{normalised, upper};
+use super::ties::Ties;
+use super::tree::{Element, Tree};
+use super::{Expected, MissingDocument, ReadRefusal, consultation, dates, people};
+use crate::model::derived_uuid;
+
+/// What can stand in a composition, a compound or another statement, each accounted for.
+const STATEMENTS: [&str; 15] = [
+    "ehrComposition",
+    "CompoundStatement",
+    "ObservationStatement",
+    "NarrativeStatement",
+    "MedicationStatement",
+    "ehrSupplyAuthorise",
+    "ehrSupplyPrescribe",
+    "ehrSupplyDiscontinue",
+    "ehrSupplyDispense",
+    "PlanStatement",
+    "RequestStatement",
+    "LinkSet",
+    "RegistrationStatement",
+    "EhrEmpty",
+    "referredToExternalDocument",
+];
+
+/// Where in the record a statement stands.
+#[derive(Debug, Clone)]
+pub(super) struct Scene<'t> {
+    pub(super) composition: Element<'t>,
+    /// The Encounter it belongs to, outside non-consultation data.
+    pub(super) encounter: Option<Text<'t>>,
+    /// Whether something around it is labelled NOPAT (extract §13.5).
+    pub(super) withheld: bool,
+    /// The Observation whose members these are.
+    pub(super) group: Option<Text<'t>>,
+    /// When the results around it were issued, where that is said of all of them.
+    pub(super) issued: Option<String>,
+}
+
+/// The reading under way.
+pub(super) struct Reading<'t> {
+    pub(super) expected: &'t Expected,
+    statements: Vec<Element<'t>>,
+    ids: HashMap<usize, Text<'t>>,
+    by_id: HashMap<Text<'t>, Element<'t>>,
+    pub(super) people: HashMap<Text<'t>, Reference<'t>>,
+    /// Locations by their name.
+    pub(super) places: HashMap<&'t str, Reference<'t>>,
+    /// SNOMED code of a problem → id of its Condition.
+    pub(super) problems: HashMap<&'t str, Text<'t>>,
+    /// Statement → the resource that says what it says.
+    became: HashMap<usize, Reference<'t>>,
+    states: HashMap<usize, State>,
+    faults: HashMap<usize, Vec<Fault>>,
+    /// Medications by code, display name and original text.
+    pub(super) drugs: HashMap<(Option<&'t str>, Option<&'t str>, Option<&'t str>), Reference<'t>>,
+    pub(super) ties: Ties<'t>,
+    /// LinkSets wait until everything they link has become something.
+    pub(super) links: Vec<(Element<'t>, Scene<'t>)>,
+    pub(super) missing: Vec<MissingDocument>,
+    extract_id: Text<'t>,
+    system: String,
+    patient: String,
+    bundle: Vec<u8>,
+}
+
+/// Reads a message.
+pub(super) fn read(message: &[u8], expected: &Expected) -> Result<super::Reading, ReadRefusal> {
+    let tree = Tree::parse(message, expected.most_bytes)?;
+    let extract = tree.elements().find(|e| e.name() == "EhrExtract").ok_or(ReadRefusal::NoExtract)?;
+    let number = people::whose(extract, expected)?;
+    let mut reading = Reading::new(&tree, extract, expected, message.len());
+    people::patient(&mut reading, number);
+    people::directory(&mut reading, extract);
+    let folders = extract.all("component").flat_map(|c| c.all("ehrFolder"));
+    for composition in folders.flat_map(|f| f.all("component")).flat_map(Element::children) {
+        consultation::read(&mut reading, composition);
+    }
+    for (link, scene) in std::mem::take(&mut reading.links) {
+        super::problem::read(&mut reading, link, &scene);
+    }
+    reading.finish()
+}
+
+impl<'t> Reading<'t> {
+    fn new(tree: &'t Tree<'t>, extract: Element<'t>, expected: &'t Expected, length: usize) -> Self {
+        let author = extract.down(&["author", "AgentOrgSDS", "agentOrganizationSDS", "id"]);
+        let ods = author.and_then(|id| id.attribute("extension")).unwrap_or("unknown");
+        let extract_id = extract.of("id", "root").and_then(normalised).unwrap_or_default();
+        let patient = upper(derived_uuid(&["read", &extract_id, "patient"]));
+        let mut reading = Self {
+            expected,
+            statements: tree.elements().filter(|e| stands(*e)).collect(),
+            ids: HashMap::new(),
+            by_id: HashMap::new(),
+            people: HashMap::new(),
+            places: HashMap::new(),
+            problems: HashMap::new(),
+            became: HashMap::new(),
+            states: HashMap::new(),
+            faults: HashMap::new(),
+            drugs: HashMap::new(),
+            ties: Ties::default(),
+            links: Vec::new(),
+            missing: Vec::new(),
+            extract_id,
+            system: format!("https://PSSAdaptor/{ods}"),
+            patient,
+            bundle: Vec::with_capacity(length),
+        };
+        reading.bundle.extend_from_slice(br#"{"resourceType":"Bundle","type":"collection","entry":["#);
+        reading.give_ids();
+        reading.ties = Ties::of(&reading);
+        reading.problems = reading.ties.problems(&reading);
+        reading
+    }
+
+    /// Every statement keeps its own UUID; who has none, or a second claimant, gets one derived from its place.
+    fn give_ids(&mut self) {
+        // A supply becomes a resource, the statement around it does not: an id that both have is the supply's.
+        let (outer, inner): (Vec<_>, Vec<_>) =
+            self.statements.iter().copied().partition(|s| s.name() == "MedicationStatement");
+        for statement in inner.into_iter().chain(outer) {
+            let own =
+                statement.all("id").filter_map(|id| id.attribute("root")).find(|root| !root.contains('.'));
+            // A document has the id of its statement on purpose (extract §8.8).
+            if statement.name() == "referredToExternalDocument" {
+                let id = own.and_then(normalised).unwrap_or_else(|| self.derived(statement, "own").into());
+                self.ids.insert(statement.place(), id);
+                continue;
+            }
+            let fault = match own.and_then(normalised) {
+                Some(id) if !self.by_id.contains_key(&id) => {
+                    self.by_id.insert(id.clone(), statement);
+                    self.ids.insert(statement.place(), id);
+                    continue;
+                }
+                Some(_) => Fault::RepeatedId,
+                None => Fault::NoId,
+            };
+            let id = self.derived(statement, "own");
+            self.ids.insert(statement.place(), id.into());
+            self.faults.entry(statement.place()).or_default().push(fault);
+        }
+    }
+
+    /// An id for something that the message has no id for, the same whenever the message is read.
+    pub(super) fn derived(&self, statement: Element<'_>, role: &str) -> String {
+        upper(derived_uuid(&["read", &self.extract_id, &statement.place().to_string(), role]))
+    }
+
+    /// The id of a statement.
+    pub(super) fn id(&self, statement: Element<'_>) -> Text<'t> {
+        self.ids.get(&statement.place()).cloned().unwrap_or_default()
+    }
+
+    /// The statements, in the order of the message.
+    pub(super) fn statements(&self) -> &[Element<'t>] {
+        &self.statements
+    }
+
+    /// The statement of that id.
+    pub(super) fn named(&self, id: &str) -> Option<Element<'t>> {
+        self.by_id.get(&*normalised(id)?).copied()
+    }
+
+    /// What the statement became.
+    pub(super) fn resource(&self, statement: Element<'_>) -> Option<Reference<'t>> {
+        self.became.get(&statement.place()).cloned()
+    }
+
+    /// Profile and label of a resource.
+    pub(super) fn meta(
+        &self,
+        profile: &'static str,
+        statement: Element<'_>,
+        scene: &Scene<'_>,
+    ) -> Option<Meta> {
+        Some(Meta { profile, withheld: scene.withheld || withheld(statement) })
+    }
+
+    /// The identifier that says which statement of which practice a resource was.
+    pub(super) fn identifier(&self, id: &str) -> Vec<Identifier<'t>> {
+        vec![Identifier {
+            system: self.system.clone().into(),
+            value: id.to_owned().into(),
+            ..Identifier::default()
+        }]
+    }
+
+    pub(super) fn subject(&self) -> Option<Reference<'t>> {
+        Some(Reference::to("Patient", &self.patient))
+    }
+
+    /// Id of the Patient.
+    pub(super) fn patient(&self) -> &str {
+        &self.patient
+    }
+
+    /// The first participant of such a kind who is in the directory.
+    pub(super) fn participant(&self, statement: Element<'t>, kinds: &[&str]) -> Option<Reference<'t>> {
+        let of_kind = |p: &Element<'t>| p.attribute("typeCode").is_some_and(|k| kinds.contains(&k));
+        statement.all("Participant").filter(of_kind).find_map(|p| self.agent(p.child("agentRef")?))
+    }
+
+    /// The first participant of a composition.
+    pub(super) fn performer(&self, scene: &Scene<'t>) -> Option<Reference<'t>> {
+        scene.composition.all("Participant2").find_map(|p| self.agent(p.child("agentRef")?))
+    }
+
+    /// Whom an `agentRef` means.
+    pub(super) fn agent(&self, reference: Element<'t>) -> Option<Reference<'t>> {
+        let id = normalised(reference.of("id", "root")?)?;
+        self.people.get(&id).cloned()
+    }
+
+    /// When the entry was written down: the author's time of its composition (extract §13.3).
+    pub(super) fn written(&self, scene: &Scene<'t>) -> Option<String> {
+        let author = scene.composition.down(&["author", "time"]).and_then(|t| t.attribute("value"));
+        author.or(scene.composition.of("availabilityTime", "value")).and_then(dates::instant)
+    }
+
+    /// When a composition was written, as precisely as it says.
+    pub(super) fn written_at(&self, composition: Element<'t>) -> Option<String> {
+        let effective = composition.child("effectiveTime");
+        let times = [
+            composition.down(&["author", "time"]),
+            composition.child("availabilityTime"),
+            effective.and_then(|e| e.child("center")),
+            effective.and_then(|e| e.child("high")),
+            effective.and_then(|e| e.child("low")),
+        ];
+        times.into_iter().flatten().find_map(|t| dates::fhir(t.attribute("value")?))
+    }
+
+    /// Adds a resource to the Bundle.
+    pub(super) fn add(&mut self, kind: &'static str, id: &str, resource: &impl Serialize) -> Reference<'t> {
+        let comma = if self.bundle.ends_with(b"[") { "" } else { "," };
+        let head = format!(r#"{comma}{{"resource":{{"resourceType":"{kind}","id":"{id}""#);
+        self.bundle.extend_from_slice(head.as_bytes());
+        let brace = self.bundle.len();
+        serde_json::to_writer(&mut self.bundle, resource)
+            .expect("structures of texts and lists can be written to memory");
+        // The members follow ours in one object.
+        if self.bundle.ends_with(b"{}") {
+            self.bundle.remove(brace);
+        } else {
+            self.bundle[brace] = b',';
+        }
+        self.bundle.push(b'}');
+        Reference::to(kind, id)
+    }
+
+    /// Leaves what a statement became, and what was lost.
+    pub(super) fn settle(&mut self, statement: Element<'t>, to: &Reference<'t>, draft: &Draft) {
+        let mut reasons = draft.faults();
+        reasons.extend(self.faults.remove(&statement.place()).into_iter().flatten());
+        reasons.sort_unstable();
+        reasons.dedup();
+        let to_id = to.reference.clone().into_owned();
+        let state = if reasons.is_empty() {
+            State::Mapped { to: to_id }
+        } else {
+            State::Degraded { to: to_id, reasons }
+        };
+        self.states.insert(statement.place(), state);
+        self.became.insert(statement.place(), to.clone());
+    }
+
+    /// Leaves a statement whose facts are in another's resource.
+    pub(super) fn merge(&mut self, statement: Element<'t>, into: &Reference<'t>) {
+        self.states
+            .entry(statement.place())
+            .or_insert_with(|| State::Merged { into: into.reference.clone().into_owned() });
+        self.became.entry(statement.place()).or_insert_with(|| into.clone());
+    }
+
+    /// Leaves everything inside a statement, as far as it has no state, merged into that statement's resource.
+    pub(super) fn merge_inner(&mut self, statement: Element<'t>, into: &Reference<'t>) {
+        for inner in statement.within().skip(1).filter(|e| stands(*e)) {
+            self.merge(inner, into);
+        }
+    }
+
+    /// Leaves a statement that says nothing clinical.
+    pub(super) fn leave(&mut self, statement: Element<'t>, reason: Unsent) {
+        self.states.insert(statement.place(), State::NotSent { reason });
+    }
+
+    /// The last resort: an Observation with all the words of the statement.
+    pub(super) fn narrate(
+        &mut self,
+        statement: Element<'t>,
+        scene: &Scene<'t>,
+        draft: &mut Draft,
+    ) -> Reference<'t> {
+        draft.fault(Fault::Narrated);
+        let mut words = statement.words();
+        if words.is_empty() {
+            words = format!("An entry of type {} without words", shown(statement));
+        }
+        let id = self.id(statement);
+        let available = statement.of("availabilityTime", "value").and_then(dates::fhir);
+        let observation = Observation {
+            meta: self.meta("Observation", statement, scene),
+            identifier: self.identifier(&id),
+            status: "unknown",
+            code: Some(comment_code()),
+            subject: self.subject(),
+            context: scene.context(),
+            effective_date_time: available,
+            issued: self.written(scene),
+            performer: self.performer(scene).into_iter().collect(),
+            comment: Some(words.into()),
+            ..Observation::default()
+        };
+        let reference = self.add("Observation", &id, &observation);
+        self.settle(statement, &reference, draft);
+        self.merge_inner(statement, &reference);
+        reference
+    }
+
+    fn finish(mut self) -> Result<super::Reading, ReadRefusal> {
+        // Nothing gets lost because no kind asked for it.
+        for statement in self.statements.clone() {
+            if !self.states.contains_key(&statement.place()) {
+                let scene = Scene::of(statement, None);
+                self.narrate(statement, &scene, &mut Draft::default());
+            }
+        }
+        self.bundle.extend_from_slice(b"]}");
+        let states = self.statements.iter().map(|statement| {
+            let key = format!("{}/{}", shown(*statement), self.ids[&statement.place()]);
+            (key, self.states.remove(&statement.place()))
+        });
+        let account = Account::draw(states.collect()).map_err(|ids| ReadRefusal::Unbalanced { ids })?;
+        Ok(super::Reading { json: self.bundle, account, missing: self.missing })
+    }
+}
+
+impl<'t> Scene<'t> {
+    /// The scene in a composition.
+    pub(super) fn of(composition: Element<'t>, encounter: Option<Text<'t>>) -> Self {
+        let withheld = withheld(composition);
+        Self { composition, encounter, withheld, group: None, issued: None }
+    }
+
+    /// The Encounter, as a reference.
+    pub(super) fn context(&self) -> Option<Reference<'t>> {
+        self.encounter.as_ref().map(|id| Reference::to("Encounter", id))
+    }
+
+    /// The scene inside a statement, which may be labelled.
+    pub(super) fn inside(&self, statement: Element<'_>) -> Self {
+        Self { withheld: self.withheld || withheld(statement), ..self.clone() }
+    }
+}
+
+/// Whether a statement is labelled NOPAT, whatever system the code is said to be of.
+pub(super) fn withheld(statement: Element<'_>) -> bool {
+    statement.of("confidentialityCode", "code") == Some("NOPAT")
+}
+
+/// The code of a comment: a note that has no code of its own.
+pub(super) fn comment_code<'t>() -> CodeableConcept<'t> {
+    CodeableConcept::of(fhir::SNOMED, "37331000000100", "Comment note")
+}
+
+/// Whether the element is accounted for: a known statement, or something unknown where a statement should be.
+fn stands(element: Element<'_>) -> bool {
+    if STATEMENTS.contains(&element.name()) {
+        return true;
+    }
+    let holder = element.parent().filter(|p| p.name() == "component").and_then(Element::parent);
+    let known = ["statementRef", "ehrFolder"].contains(&element.name());
+    !known && holder.is_some_and(|h| STATEMENTS.contains(&h.name()) || h.name() == "ehrFolder")
+}
+
+fn shown(element: Element<'_>) -> &str {
+    if element.name().is_empty() { "Foreign" } else { element.name() }
+}

@@ -1,0 +1,331 @@
+//! A received message as a tree: names, attributes and text, borrowed from the message wherever they can be.
+//!
+//! It knows XML and its namespaces, not the record. Prefixes and the order of elements mean nothing to it. Document
+//! types are refused, so that no entity of the sender's can grow.
+
+use std::borrow::Cow;
+
+use quick_xml::NsReader;
+use quick_xml::events::{BytesStart, Event};
+use quick_xml::name::{Namespace, ResolveResult};
+
+const HL7: Namespace<'static> = Namespace("urn:hl7-org:v3");
+
+/// Elements inside each other, at most: an extract has about thirty levels.
+const DEPTH: usize = 128;
+
+/// Why bytes are no message we take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Untaken {
+    NotXml,
+    TooDeep,
+    TooLarge,
+}
+
+/// All elements of a message in the order they begin.
+#[derive(Debug)]
+pub(super) struct Tree<'a> {
+    nodes: Vec<Node<'a>>,
+    attributes: Vec<(&'a str, Cow<'a, str>)>,
+}
+
+/// Marks the end of a list of siblings, and the parent of the root. Element 0 is the root, which nobody's sibling is.
+const NONE: u32 = 0;
+
+#[derive(Debug)]
+struct Node<'a> {
+    /// Local name; empty when the element is not of HL7's namespace.
+    name: &'a str,
+    text: Cow<'a, str>,
+    parent: u32,
+    first: u32,
+    next: u32,
+    attributes: (u32, u32),
+}
+
+impl<'a> Tree<'a> {
+    /// Reads a message of at most so many bytes.
+    pub(super) fn parse(message: &'a [u8], limit: usize) -> Result<Self, Untaken> {
+        if message.len() > limit || u32::try_from(message.len()).is_err() {
+            return Err(Untaken::TooLarge);
+        }
+        let message = message.strip_prefix(b"\xef\xbb\xbf").unwrap_or(message);
+        let text = std::str::from_utf8(message).map_err(|_| Untaken::NotXml)?;
+        let mut growing = Growing::new(text);
+        let mut reader = NsReader::from_str(text);
+        loop {
+            let (namespace, event) = reader.read_resolved_event().map_err(|_| Untaken::NotXml)?;
+            match event {
+                Event::Start(tag) => growing.open(&tag, &namespace)?,
+                Event::Empty(tag) => {
+                    growing.open(&tag, &namespace)?;
+                    growing.close();
+                }
+                Event::End(_) => growing.close(),
+                Event::Text(words) => growing.text(line_ends(words.into_inner()))?,
+                Event::CData(words) => growing.text(line_ends(words.into_inner()))?,
+                Event::GeneralRef(name) => {
+                    let character = name.resolve_char_ref().map_err(|_| Untaken::NotXml)?;
+                    let text: Cow<'_, str> = match character {
+                        Some(character) => character.to_string().into(),
+                        None => {
+                            quick_xml::escape::resolve_predefined_entity(&name).ok_or(Untaken::NotXml)?.into()
+                        }
+                    };
+                    growing.text(text)?;
+                }
+                Event::DocType(_) => return Err(Untaken::NotXml),
+                Event::Comment(_) | Event::PI(_) | Event::Decl(_) => {}
+                Event::Eof => return growing.finish(),
+            }
+        }
+    }
+
+    /// The outermost element.
+    pub(super) fn root(&self) -> Element<'_> {
+        Element { tree: self, at: 0 }
+    }
+
+    /// Every element of HL7's namespace, in the order they begin.
+    pub(super) fn elements(&self) -> impl Iterator<Item = Element<'_>> {
+        (0..self.nodes.len()).map(|at| Element { tree: self, at }).filter(|e| !e.name().is_empty())
+    }
+}
+
+/// Line ends as XML wants them read.
+fn line_ends(text: Cow<'_, str>) -> Cow<'_, str> {
+    if text.contains('\r') { text.replace("\r\n", "\n").replace('\r', "\n").into() } else { text }
+}
+
+/// The tree so far.
+struct Growing<'a> {
+    message: &'a str,
+    tree: Tree<'a>,
+    /// The elements that are open, each with its last child.
+    open: Vec<(u32, u32)>,
+}
+
+impl<'a> Growing<'a> {
+    fn new(message: &'a str) -> Self {
+        // Extracts have an element in about 60 bytes and an attribute in about as many.
+        let guess = message.len() / 64;
+        let tree = Tree { nodes: Vec::with_capacity(guess), attributes: Vec::with_capacity(guess) };
+        Self { message, tree, open: Vec::new() }
+    }
+
+    fn open(&mut self, tag: &BytesStart<'_>, namespace: &ResolveResult<'_>) -> Result<(), Untaken> {
+        if self.open.len() == DEPTH {
+            return Err(Untaken::TooDeep);
+        }
+        // Bounded by the length of the message, which fits.
+        let at = u32::try_from(self.tree.nodes.len()).map_err(|_| Untaken::TooLarge)?;
+        let parent = match self.open.last_mut() {
+            Some((parent, last)) => {
+                let elder = std::mem::replace(last, at);
+                match elder {
+                    NONE => self.tree.nodes[*parent as usize].first = at,
+                    elder => self.tree.nodes[elder as usize].next = at,
+                }
+                *parent
+            }
+            None if at == 0 => NONE,
+            None => return Err(Untaken::NotXml),
+        };
+        let known = matches!(namespace, ResolveResult::Bound(space) if *space == HL7);
+        let name = if known { self.within(tag.local_name().into_inner()) } else { "" };
+        let from = self.tree.attributes.len() as u32;
+        for attribute in tag.attributes() {
+            let attribute = attribute.map_err(|_| Untaken::NotXml)?;
+            let value: Cow<'a, str> = if attribute.value.bytes().any(|b| b == b'&' || b < b' ') {
+                let value = attribute.normalized_value(quick_xml::XmlVersion::Explicit1_0);
+                value.map_err(|_| Untaken::NotXml)?.into_owned().into()
+            } else {
+                self.within(&attribute.value).into()
+            };
+            self.tree.attributes.push((self.within(attribute.key.local_name().into_inner()), value));
+        }
+        let attributes = (from, self.tree.attributes.len() as u32);
+        self.tree.nodes.push(Node {
+            name,
+            text: Cow::Borrowed(""),
+            parent,
+            first: NONE,
+            next: NONE,
+            attributes,
+        });
+        self.open.push((at, NONE));
+        Ok(())
+    }
+
+    /// The same words where they stand in the message: what the reader lends lives only as long as its event.
+    fn within(&self, words: &str) -> &'a str {
+        let at = (words.as_ptr() as usize).wrapping_sub(self.message.as_ptr() as usize);
+        let found = self.message.get(at..at.saturating_add(words.len()));
+        found.expect("the reader of a text lends parts of that text")
+    }
+
+    fn close(&mut self) {
+        // Only an end that matches its start comes here.
+        self.open.pop();
+    }
+
+    fn text(&mut self, words: Cow<'a, str>) -> Result<(), Untaken> {
+        let blank = words.bytes().all(|b| b.is_ascii_whitespace());
+        let Some((at, _)) = self.open.last() else {
+            return if blank { Ok(()) } else { Err(Untaken::NotXml) };
+        };
+        let text = &mut self.tree.nodes[*at as usize].text;
+        if text.is_empty() {
+            if !blank {
+                *text = words;
+            }
+        } else {
+            text.to_mut().push_str(&words);
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<Tree<'a>, Untaken> {
+        if self.open.is_empty() && !self.tree.nodes.is_empty() { Ok(self.tree) } else { Err(Untaken::NotXml) }
+    }
+}
+
+/// One element of a tree.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Element<'t> {
+    tree: &'t Tree<'t>,
+    at: usize,
+}
+
+impl PartialEq for Element<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.at == other.at
+    }
+}
+
+impl<'t> Element<'t> {
+    fn node(self) -> &'t Node<'t> {
+        &self.tree.nodes[self.at]
+    }
+
+    /// Its place in the order of the message.
+    pub(super) fn place(self) -> usize {
+        self.at
+    }
+
+    /// Its local name; empty when it is not of HL7's namespace.
+    pub(super) fn name(self) -> &'t str {
+        self.node().name
+    }
+
+    /// The attribute of that local name, trimmed, when it has any words.
+    pub(super) fn attribute(self, name: &str) -> Option<&'t str> {
+        let (from, to) = self.node().attributes;
+        let attributes = &self.tree.attributes[from as usize..to as usize];
+        attributes.iter().find(|(n, _)| *n == name).map(|(_, value)| value.trim()).filter(|v| !v.is_empty())
+    }
+
+    /// Its own text, trimmed, when it has any words.
+    pub(super) fn text(self) -> Option<&'t str> {
+        Some(self.node().text.trim()).filter(|t| !t.is_empty())
+    }
+
+    pub(super) fn parent(self) -> Option<Self> {
+        (self.at != 0).then(|| Self { at: self.node().parent as usize, ..self })
+    }
+
+    pub(super) fn children(self) -> impl Iterator<Item = Self> {
+        let step = |at: u32| (at != NONE).then_some(at);
+        let first = step(self.node().first);
+        std::iter::successors(first, move |at| step(self.tree.nodes[*at as usize].next))
+            .map(move |at| Self { at: at as usize, ..self })
+    }
+
+    /// The children of that name.
+    pub(super) fn all(self, name: &str) -> impl Iterator<Item = Self> {
+        self.children().filter(move |c| c.name() == name)
+    }
+
+    /// The first child of that name.
+    pub(super) fn child(self, name: &str) -> Option<Self> {
+        self.all(name).next()
+    }
+
+    /// The first element down that path.
+    pub(super) fn down(self, path: &[&str]) -> Option<Self> {
+        path.iter().try_fold(self, |element, name| element.child(name))
+    }
+
+    /// `child/@attribute`
+    pub(super) fn of(self, child: &str, attribute: &str) -> Option<&'t str> {
+        self.child(child)?.attribute(attribute)
+    }
+
+    /// The element and everything in it, in order.
+    pub(super) fn within(self) -> impl Iterator<Item = Self> {
+        // Elements lie in the order they begin: those inside this one follow it until one that is not.
+        let mut open = vec![self.at];
+        (self.at..self.tree.nodes.len()).map_while(move |at| {
+            if at != self.at {
+                let parent = self.tree.nodes[at].parent as usize;
+                while *open.last()? != parent {
+                    open.pop();
+                    open.last()?;
+                }
+                open.push(at);
+            }
+            Some(Self { at, ..self })
+        })
+    }
+
+    /// All words in it, of texts and display names, joined by blanks.
+    pub(super) fn words(self) -> String {
+        let mut words: Vec<&str> = Vec::new();
+        for element in self.within() {
+            words.extend(element.attribute("displayName"));
+            words.extend(element.text());
+        }
+        words.dedup();
+        words.join(" ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Tree<'_>, Untaken> {
+        Tree::parse(text.as_bytes(), 1_000_000)
+    }
+
+    #[test]
+    fn prefixes_comments_and_byte_order_marks_mean_nothing() {
+        let tree = parse(
+            "\u{FEFF}<?xml version='1.0'?><h:a xmlns:h='urn:hl7-org:v3' x='1 &amp; 2'><!-- c --><h:b> u &lt; v&#33;</h:b>\
+             <b xmlns='urn:other'>no</b><h:c><h:b>in</h:b></h:c><h:b/></h:a>",
+        )
+        .unwrap();
+        let root = tree.root();
+        assert_eq!((root.name(), root.attribute("x")), ("a", Some("1 & 2")));
+        let texts: Vec<_> = root.all("b").map(Element::text).collect();
+        assert_eq!(texts, [Some("u < v!"), None], "only elements of HL7 have a name (extract §13.1)");
+        assert_eq!(root.down(&["c", "b"]).and_then(Element::text), Some("in"));
+        assert_eq!(root.within().count(), 6);
+        let inner = root.child("c").unwrap();
+        assert_eq!(inner.within().count(), 2, "what follows is not inside");
+        assert!(inner.parent() == Some(root));
+        assert_eq!(root.words(), "u < v! no in");
+    }
+
+    #[test]
+    fn what_is_no_message_is_told_apart() {
+        for text in
+            ["", "<a>", "<a></b>", "<a/><b/>", "x<a/>", "<!DOCTYPE a><a/>", "<a>&x;</a>", "<a b='1' b='2'/>"]
+        {
+            assert_eq!(parse(text).err(), Some(Untaken::NotXml), "{text}");
+        }
+        let deep = "<a>".repeat(200);
+        assert_eq!(parse(&deep).err(), Some(Untaken::TooDeep));
+        assert_eq!(Tree::parse(b"<a/>", 3).err(), Some(Untaken::TooLarge));
+    }
+}
