@@ -71,7 +71,7 @@ fn listed() -> BTreeSet<(String, String)> {
 fn hold(found: &BTreeSet<(String, String)>) {
     let listed = listed();
     let lines = |set: Vec<&(String, String)>| {
-        set.iter().map(|(place, what)| format!("{place}\t{what}")).collect::<Vec<_>>().join("\n")
+        set.iter().map(|(place, what)| format!("{place} | {what}")).collect::<Vec<_>>().join("\n")
     };
     let new: Vec<_> = found.difference(&listed).collect();
     let gone: Vec<_> = listed.difference(found).collect();
@@ -176,7 +176,9 @@ impl Case {
         let whole = Fragment::parse(&String::from_utf8(extract.xml).unwrap());
         let path = whole.path_to(id)?;
         if let Some(part) = self.part {
-            let mut holder = *path.last()?;
+            // A drug stands beside the supply that the account names.
+            let drug = path.iter().find(|f| f.name == "MedicationStatement");
+            let mut holder = *drug.or(path.last())?;
             let mut found = Vec::new();
             // What a problem is called stands in the statement that its LinkSet names.
             holder.all("namedStatementRef", &mut found);

@@ -110,7 +110,7 @@ fn compare(place: &str, theirs: &Fragment, ours: &Fragment, found: &mut Vec<Stri
         return found.push(format!("{place} is {} in ours", ours.name));
     }
     attributes(place, theirs, ours, found);
-    if plain(&theirs.text) != plain(&ours.text) && !wild(&theirs.text) {
+    if plain(&theirs.text) != plain(&ours.text) {
         found.push(format!("{place} text differs"));
     }
     let mut names: Vec<&str> =
@@ -141,7 +141,7 @@ fn attributes(place: &str, theirs: &Fragment, ours: &Fragment, found: &mut Vec<S
             continue;
         }
         match (theirs.attributes.get(key), ours.attributes.get(key)) {
-            (Some(left), Some(right)) if plain(left) != plain(right) && !wild(left) => {
+            (Some(left), Some(right)) if plain(left) != plain(right) && !fills(left, right) => {
                 found.push(format!("{place}@{key} differs"));
             }
             (Some(_), None) if !DEFAULTED.contains(&key.as_str()) => {
@@ -155,9 +155,15 @@ fn attributes(place: &str, theirs: &Fragment, ours: &Fragment, found: &mut Vec<S
     }
 }
 
-/// A place that their templates fill in later.
-fn wild(text: &str) -> bool {
-    text.trim().starts_with("${") && text.trim().ends_with('}') && text.matches("${").count() == 1
+/// Whether ours is what their template will be once it is filled in.
+fn fills(template: &str, ours: &str) -> bool {
+    match (template.find("${"), template.rfind('}')) {
+        (Some(start), Some(end)) if template.matches("${").count() == 1 && end > start => {
+            let (before, after) = (template[..start].trim(), template[end + 1..].trim());
+            ours.starts_with(before) && ours.ends_with(after)
+        }
+        (_, _) => false,
+    }
 }
 
 /// Words with single blanks, without the marks that a template leaves.
