@@ -270,17 +270,22 @@ fn day<'a>(resource: &'a Json<'a>) -> Option<&'a str> {
     times.into_iter().flatten().next().map(|time| time.split('T').next().unwrap_or(time))
 }
 
+/// The recipient who answers: the first practitioner, else the first organisation. All others go to text.
 fn recipients(work: &mut Work<'_>, at: usize, draft: &mut Draft) -> Option<String> {
-    let mut responsible = None;
-    for recipient in work.json(at).list("recipient") {
+    let recipients = work.json(at).list("recipient");
+    let kind_of = |r: &Json| work.record.resolve(at, r).map(|r| work.entry(r).kind.as_str());
+    let first = |kinds: &[&str]| recipients.iter().position(|r| kind_of(r).is_some_and(|k| kinds.contains(&k)));
+    let chosen = first(&["Practitioner", "PractitionerRole"]).or_else(|| first(&["Organization"]));
+    let responsible =
+        chosen.and_then(|n| work.agents.refer(work.record, &mut work.ids, at, &recipients[n]));
+    for (n, recipient) in recipients.iter().enumerate() {
+        if Some(n) == chosen && responsible.is_some() {
+            continue;
+        }
         let kind = work.record.resolve(at, recipient).map(|r| work.entry(r).kind.as_str());
         let name = work.referred(at, recipient);
         match kind {
-            Some("Practitioner" | "Organization" | "PractitionerRole") if responsible.is_none() => {
-                responsible = work.agents.refer(work.record, &mut work.ids, at, recipient);
-            }
             Some("Organization") => draft.say("Recipient Org", name.as_deref()),
-            Some("HealthcareService") => draft.say("Recipient Healthcare Service", name.as_deref()),
             Some(kind) => draft.say(&format!("Recipient {}", apart(kind)), name.as_deref()),
             None => {
                 draft.fault(Fault::DanglingReference);

@@ -308,9 +308,11 @@ fn outside(work: &Work<'_>, written: HashMap<usize, Vec<Statement>>, composition
     rest.sort_by(|(a, left), (b, right)| {
         let key = |at: usize, s: &[Statement]| {
             let entry = work.entry(at);
-            // Of one moment, a plan comes before its orders.
-            let order = work.targets.get(&at).is_some_and(|t| t.mood == "ORD");
-            (s.last().and_then(|s| s.time.clone()), entry.kind.clone(), order, entry.id.clone(), at)
+            // Of one day, a plan comes before its orders, whichever of them has a time: who reads on knows it then.
+            let rank = medication::rank(work, at);
+            let time = s.last().and_then(|s| s.time.clone());
+            let day = time.as_ref().map(|t| t.get(..8).unwrap_or(t).to_owned());
+            (day, rank, time, entry.kind.clone(), entry.id.clone(), at)
         };
         key(*a, left).cmp(&key(*b, right))
     });

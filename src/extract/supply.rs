@@ -99,13 +99,6 @@ fn repeats(resource: &Json, draft: &mut Draft) -> String {
             "1"
         }
     };
-    for (name, label) in [
-        ("numberOfRepeatPrescriptionsIssued", "Repeats Issued"),
-        ("authorisationExpiryDate", "Expiry Date"),
-        ("reviewDate", "Review Date"),
-    ] {
-        draft.say(label, part(name).and_then(|e| e.choice("value")).and_then(|(_, v)| v.text()));
-    }
     number.to_owned()
 }
 
@@ -118,6 +111,7 @@ fn plan_text(work: &Work<'_>, at: usize, draft: &mut Draft) {
     }
     instructions(resource, draft);
     duration(resource, draft);
+    issues(resource, draft);
     match resource.word("priority") {
         Some("routine") | None => {}
         Some(other) => draft.say("Priority", Some(other)),
@@ -147,6 +141,20 @@ fn plan_text(work: &Work<'_>, at: usize, draft: &mut Draft) {
 
 fn said(resource: &Json, note: &Json) -> bool {
     resource.list("note").iter().any(|n| n.word("text") == note.word("text"))
+}
+
+/// How far a repeat has come; that nothing was issued yet goes without saying.
+fn issues(resource: &Json, draft: &mut Draft) {
+    let information = resource.extension("MedicationRepeatInformation");
+    for (name, label) in [
+        ("numberOfRepeatPrescriptionsIssued", "Repeats Issued"),
+        ("authorisationExpiryDate", "Expiry Date"),
+        ("reviewDate", "Review Date"),
+    ] {
+        let part = information.list("extension").iter().find(|e| e.word("url") == Some(name));
+        let value = part.and_then(|e| e.choice("value")).and_then(|(_, v)| v.text());
+        draft.say(label, value.filter(|v| *v != "0"));
+    }
 }
 
 fn instructions(resource: &Json, draft: &mut Draft) {

@@ -134,14 +134,20 @@ impl Case {
         if resource["id"].is_null() {
             resource["id"] = json!("under-test");
         }
-        around.retain(|r| r["resourceType"] != "Patient" && (name(r) != name(&resource)));
+        // An input that refers to its namesake in the record is another resource.
+        let text = resource.to_string();
+        if text.contains(&format!("\"{}\"", name(&resource))) {
+            resource["id"] = json!("under-test");
+        }
+        around.retain(|r| name(r) != name(&resource));
         let key = name(&resource);
         around.insert(0, resource);
-        around.insert(
-            0,
-            json!({"resourceType": "Patient", "id": "the-patient", "identifier": [
-                {"system": "https://fhir.nhs.uk/Id/nhs-number", "value": "9990000018"}]}),
-        );
+        let number = json!([{"system": "https://fhir.nhs.uk/Id/nhs-number", "value": "9990000018"}]);
+        match around.iter_mut().find(|r| r["resourceType"] == "Patient") {
+            Some(patient) => patient["identifier"] = number,
+            None => around
+                .push(json!({"resourceType": "Patient", "id": "the-patient", "identifier": number})),
+        }
         let entries: Vec<Value> = around.into_iter().map(|r| json!({"resource": r})).collect();
         let bundle = json!({"resourceType": "Bundle", "entry": entries});
         Self { group: group.to_owned(), bundle, key, part: None }
