@@ -274,10 +274,10 @@ fn day<'a>(resource: &'a Json<'a>) -> Option<&'a str> {
 fn recipients(work: &mut Work<'_>, at: usize, draft: &mut Draft) -> Option<String> {
     let recipients = work.json(at).list("recipient");
     let kind_of = |r: &Json| work.record.resolve(at, r).map(|r| work.entry(r).kind.as_str());
-    let first = |kinds: &[&str]| recipients.iter().position(|r| kind_of(r).is_some_and(|k| kinds.contains(&k)));
+    let first =
+        |kinds: &[&str]| recipients.iter().position(|r| kind_of(r).is_some_and(|k| kinds.contains(&k)));
     let chosen = first(&["Practitioner", "PractitionerRole"]).or_else(|| first(&["Organization"]));
-    let responsible =
-        chosen.and_then(|n| work.agents.refer(work.record, &mut work.ids, at, &recipients[n]));
+    let responsible = chosen.and_then(|n| work.agents.refer(work.record, &mut work.ids, at, &recipients[n]));
     for (n, recipient) in recipients.iter().enumerate() {
         if Some(n) == chosen && responsible.is_some() {
             continue;

@@ -173,15 +173,16 @@ fn notes(resource: &Json, draft: &mut Draft) {
 fn duration(resource: &Json, draft: &mut Draft) {
     let duration = resource.at("dispenseRequest").at("expectedSupplyDuration");
     let unit = match duration.word("code") {
-        Some("h") => Some("hours"),
-        Some("d") => Some("days"),
-        Some("wk") => Some("weeks"),
-        Some("mo") => Some("months"),
-        Some("a") => Some("years"),
+        Some("h") => Some("hour"),
+        Some("d") => Some("day"),
+        Some("wk") => Some("week"),
+        Some("mo") => Some("month"),
+        Some("a") => Some("year"),
         Some(_) | None => None,
     };
     let words = match (duration.word("value"), unit) {
-        (Some(value), Some(unit)) if duration.word("comparator").is_none() => Some(format!("{value} {unit}")),
+        (Some("1"), Some(unit)) => Some(format!("1 {unit}")),
+        (Some(value), Some(unit)) => Some(format!("{value} {unit}s")),
         (_, _) => quantities::words("Duration", duration),
     };
     draft.say("Expected Supply Duration", words.as_deref());

@@ -145,8 +145,9 @@ impl Case {
         let number = json!([{"system": "https://fhir.nhs.uk/Id/nhs-number", "value": "9990000018"}]);
         match around.iter_mut().find(|r| r["resourceType"] == "Patient") {
             Some(patient) => patient["identifier"] = number,
-            None => around
-                .push(json!({"resourceType": "Patient", "id": "the-patient", "identifier": number})),
+            None => {
+                around.push(json!({"resourceType": "Patient", "id": "the-patient", "identifier": number}))
+            }
         }
         let entries: Vec<Value> = around.into_iter().map(|r| json!({"resource": r})).collect();
         let bundle = json!({"resourceType": "Bundle", "entry": entries});

@@ -25,6 +25,7 @@ mod profile;
 mod rabbit;
 mod receipts;
 mod refusals;
+mod scores;
 mod service;
 mod signatures;
 mod simulation;
