@@ -178,7 +178,10 @@ fn parts(text: &str) -> Option<(&str, Option<i16>)> {
         [b'Z'] => Some(0),
         [sign @ (b'+' | b'-'), ..] => {
             let hours_minutes: String = rest[1..].chars().filter(|c| *c != ':').collect();
-            let (hours, minutes) = hours_minutes.split_at_checked(2)?;
+            if hours_minutes.len() != 4 || !hours_minutes.bytes().all(|b| b.is_ascii_digit()) {
+                return None;
+            }
+            let (hours, minutes) = hours_minutes.split_at(2);
             let minutes = hours.parse::<i16>().ok()? * 60 + minutes.parse::<i16>().ok()?;
             Some(if *sign == b'-' { -minutes } else { minutes })
         }

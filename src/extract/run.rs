@@ -42,7 +42,7 @@ pub(super) fn build(
         compositions = composition::registration(&mut work);
     }
     support(&mut work, &placement, &levels.folder);
-    let xml = message::write(&work, &levels, &effective, &compositions);
+    let xml = message::write(&work, &levels, &effective, compositions);
     let states = record.entries().iter().map(|e| e.key.clone()).zip(work.states).collect();
     let account = Account::draw(states).map_err(|ids| Refusal::Unbalanced { ids })?;
     validate::check(&xml)?;
@@ -305,14 +305,12 @@ fn list_note(work: &mut Work<'_>, at: usize, words: &str) -> Statement {
 /// One composition per entry outside consultations, by time, type and id.
 fn outside(work: &Work<'_>, written: HashMap<usize, Vec<Statement>>, compositions: &mut String) {
     let mut rest: Vec<(usize, Vec<Statement>)> = written.into_iter().filter(|(_, s)| !s.is_empty()).collect();
-    rest.sort_by(|(a, left), (b, right)| {
-        let key = |at: usize, s: &[Statement]| {
-            let entry = work.entry(at);
-            // Of one moment, a plan comes before its orders.
-            let order = work.targets.get(&at).is_some_and(|t| t.mood == "ORD");
-            (s.last().and_then(|s| s.time.clone()), entry.kind.clone(), order, entry.id.clone(), at)
-        };
-        key(*a, left).cmp(&key(*b, right))
+    rest.sort_by_cached_key(|(at, statements)| {
+        let entry = work.entry(*at);
+        let time = statements.last().and_then(|s| s.time.clone());
+        // Of one moment, a plan comes before its orders.
+        let order = work.targets.get(at).is_some_and(|t| t.mood == "ORD");
+        (time, &entry.kind, order, &entry.id, *at)
     });
     for (at, statements) in rest {
         compositions.push_str(&composition::alone(work, &work.entry(at).key, &statements));
@@ -378,11 +376,22 @@ fn gather(record: &Record, at: usize, json: &Json, referred: &mut HashMap<usize,
     match json {
         Json::Array(items) => items.iter().for_each(|item| gather(record, at, item, referred)),
         Json::Object(members) => {
-            if let Some(found) = json.word("reference").and_then(|_| record.resolve(at, json)) {
-                referred.entry(found).or_insert(at);
+            for (name, value) in members {
+                match value {
+                    Json::Text(_) | Json::Unescaped(_) if name == "reference" => {
+                        if let Some(found) = record.resolve(at, json) {
+                            referred.entry(found).or_insert(at);
+                        }
+                    }
+                    value => gather(record, at, value, referred),
+                }
             }
-            members.iter().for_each(|(_, value)| gather(record, at, value, referred));
         }
-        Json::Null | Json::Bool(_) | Json::Number(_) | Json::Text(_) => {}
+        Json::Null
+        | Json::Bool(_)
+        | Json::Number(_)
+        | Json::Counted(_)
+        | Json::Text(_)
+        | Json::Unescaped(_) => {}
     }
 }
