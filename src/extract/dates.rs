@@ -146,8 +146,8 @@ pub(super) fn fhir(text: &str) -> Option<String> {
         8 => Some(format!("{}-{}-{}", &digits[..4], &digits[4..6], &digits[6..])),
         10 | 12 | 14 => {
             let (minute, second) = (number(10..12).unwrap_or(0), number(12..14).unwrap_or(0));
-            let wall = date.at(number(8..10)?, 0, 0, 0);
-            let wall = wall.with().minute(minute).second(second).build().ok()?;
+            let time = jiff::civil::Time::new(number(8..10)?, minute, second, 0).ok()?;
+            let wall = date.to_datetime(time);
             Some(moment_of(wall, offset)?.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string())
         }
         _ => None,

@@ -9,6 +9,8 @@ use quick_xml::NsReader;
 use quick_xml::events::{BytesStart, Event};
 use quick_xml::name::{Namespace, ResolveResult};
 
+use super::validate::within;
+
 const HL7: Namespace<'static> = Namespace("urn:hl7-org:v3");
 
 /// Elements inside each other, at most: an extract has about thirty levels.
@@ -157,11 +159,8 @@ impl<'a> Growing<'a> {
         Ok(())
     }
 
-    /// The same words where they stand in the message: what the reader lends lives only as long as its event.
     fn within(&self, words: &str) -> &'a str {
-        let at = (words.as_ptr() as usize).wrapping_sub(self.message.as_ptr() as usize);
-        let found = self.message.get(at..at.saturating_add(words.len()));
-        found.expect("the reader of a text lends parts of that text")
+        within(self.message, words)
     }
 
     fn close(&mut self) {

@@ -13,7 +13,8 @@ pub(super) struct Xml {
 
 impl Xml {
     pub(super) fn new() -> Self {
-        Self::default()
+        // Most statements fit: growing from nothing costs more than writing them.
+        Self { out: String::with_capacity(2048), ..Self::default() }
     }
 
     /// `<name …>` what `inner` writes `</name>`.
@@ -72,7 +73,8 @@ impl Xml {
     }
 
     /// The text written so far.
-    pub(super) fn into_text(self) -> String {
+    pub(super) fn into_text(mut self) -> String {
+        self.out.shrink_to_fit();
         self.out
     }
 
