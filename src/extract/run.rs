@@ -17,7 +17,7 @@ use super::work::{Kind, OBSERVATION, Statement, Work, id};
 use super::xml::Xml;
 use super::{
     Documents, Extract, Flaw, Interaction, Parameters, Refusal, allergy, composition, document, immunization,
-    medication, message, narrative, observation, problem, request, validate,
+    medication, message, narrative, observation, problem, report, request, validate,
 };
 use crate::model::{NhsNumber, derived_uuid};
 
@@ -31,7 +31,10 @@ pub(super) fn build(
 ) -> Result<Extract, Refusal> {
     identify(record, parameters)?;
     let mut work = prepare(record, parameters, documents)?;
-    let placement = Placement::of(record, &|at| stands_for(record, &work.members, at));
+    let placement = Placement::of(record, &|at| {
+        let at = stands_for(record, &work.members, at)?;
+        Some(work.held.get(&at).copied().unwrap_or(at))
+    });
     spread_labels(&mut work, &placement)?;
     let levels = levels(&mut work);
     let mut written = statements(&mut work);
@@ -111,6 +114,7 @@ fn prepare<'a>(
             stated.entry(plan).or_insert(at);
         }
     }
+    let members = members(record);
     Ok(Work {
         record,
         parameters,
@@ -123,7 +127,8 @@ fn prepare<'a>(
         attachments: Vec::new(),
         labelled,
         stated,
-        members: members(record),
+        held: report::contents(record, &members),
+        members,
         problems: problem::of_observations(record),
     })
 }
@@ -190,6 +195,7 @@ fn statements(work: &mut Work<'_>) -> HashMap<usize, Vec<Statement>> {
     for (at, entry) in work.record.entries().iter().enumerate() {
         if part(entry) != Part::Statement
             || work.members.contains_key(&at)
+            || work.held.contains_key(&at)
             || plan_of(work.record, at).is_some()
         {
             continue;
@@ -209,6 +215,7 @@ fn statements(work: &mut Work<'_>) -> HashMap<usize, Vec<Statement>> {
             "MedicationRequest" | "MedicationStatement" => medication::statement(work, at),
             "DocumentReference" => document::statement(work, at),
             "ProcedureRequest" => request::plan(work, at),
+            "DiagnosticReport" => report::statement(work, at),
             "ReferralRequest" => request::referral(work, at),
             _ => narrative::statement(work, at),
         };

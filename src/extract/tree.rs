@@ -83,11 +83,6 @@ impl<'a> Tree<'a> {
         }
     }
 
-    /// The outermost element.
-    pub(super) fn root(&self) -> Element<'_> {
-        Element { tree: self, at: 0 }
-    }
-
     /// Every element of HL7's namespace, in the order they begin.
     pub(super) fn elements(&self) -> impl Iterator<Item = Element<'_>> {
         (0..self.nodes.len()).map(|at| Element { tree: self, at }).filter(|e| !e.name().is_empty())
@@ -304,7 +299,7 @@ mod tests {
              <b xmlns='urn:other'>no</b><h:c><h:b>in</h:b></h:c><h:b/></h:a>",
         )
         .unwrap();
-        let root = tree.root();
+        let root = tree.elements().next().unwrap();
         assert_eq!((root.name(), root.attribute("x")), ("a", Some("1 & 2")));
         let texts: Vec<_> = root.all("b").map(Element::text).collect();
         assert_eq!(texts, [Some("u < v!"), None], "only elements of HL7 have a name (extract §13.1)");

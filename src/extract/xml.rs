@@ -48,6 +48,11 @@ impl Xml {
         });
     }
 
+    /// Whether nothing was written.
+    pub(super) fn is_empty(&self) -> bool {
+        self.out.is_empty()
+    }
+
     /// XML that this writer made before.
     pub(super) fn append(&mut self, written: &str) {
         self.out.push_str(written);
