@@ -219,9 +219,9 @@ fn topic_code<'a>(x: &mut Xml, concept: Option<&Json<'a>>, title: Option<&'a str
     let Some(coding) = coding else {
         return fixed(x, "394776006", "Unspecified problem", title);
     };
-    let mut members: Vec<(Cow<'_, str>, _)> = vec![("coding".into(), Json::Array(vec![coding.clone()]))];
-    members.extend(title.map(|t| ("text".into(), Json::Text(t.into()))));
-    codes::write(x, "code", &Json::Object(members), Lead::Description, &mut Draft::default());
+    let mut members: Vec<(Cow<'_, str>, _)> = vec![("coding".into(), Json::Array([coding.clone()].into()))];
+    members.extend(title.map(|t| ("text".into(), Json::Text(t))));
+    codes::write(x, "code", &Json::Object(members.into()), Lead::Description, &mut Draft::default());
 }
 
 fn write_category(

@@ -11,7 +11,7 @@ use super::fhir::{
 };
 use super::reading::{Reading, Scene};
 use super::tree::Element;
-use super::{allergy, document, immunization, medication, problem, request, result};
+use super::{allergy, document, immunization, medication, problem, report, request, result};
 
 /// Compositions of data outside consultations (NPFIT-PC-BLD-0133).
 const OUTSIDE: [&str; 2] = ["196401000000100", "196391000000103"];
@@ -69,6 +69,9 @@ pub(super) fn statement<'t>(
 fn compound<'t>(reading: &mut Reading<'t>, element: Element<'t>, scene: &Scene<'t>) -> Vec<Reference<'t>> {
     if let Some(allergy) = allergy::within(element) {
         return vec![allergy::read(reading, element, allergy, scene)];
+    }
+    if report::is_report(element) {
+        return vec![report::read(reading, element, scene)];
     }
     match element.attribute("classCode") {
         Some("TOPIC" | "CATEGORY") => {

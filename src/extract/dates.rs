@@ -146,8 +146,8 @@ pub(super) fn fhir(text: &str) -> Option<String> {
         8 => Some(format!("{}-{}-{}", &digits[..4], &digits[4..6], &digits[6..])),
         10 | 12 | 14 => {
             let (minute, second) = (number(10..12).unwrap_or(0), number(12..14).unwrap_or(0));
-            let wall = date.at(number(8..10)?, 0, 0, 0);
-            let wall = wall.with().minute(minute).second(second).build().ok()?;
+            let time = jiff::civil::Time::new(number(8..10)?, minute, second, 0).ok()?;
+            let wall = date.to_datetime(time);
             Some(moment_of(wall, offset)?.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string())
         }
         _ => None,
@@ -178,7 +178,10 @@ fn parts(text: &str) -> Option<(&str, Option<i16>)> {
         [b'Z'] => Some(0),
         [sign @ (b'+' | b'-'), ..] => {
             let hours_minutes: String = rest[1..].chars().filter(|c| *c != ':').collect();
-            let (hours, minutes) = hours_minutes.split_at_checked(2)?;
+            if hours_minutes.len() != 4 || !hours_minutes.bytes().all(|b| b.is_ascii_digit()) {
+                return None;
+            }
+            let (hours, minutes) = hours_minutes.split_at(2);
             let minutes = hours.parse::<i16>().ok()? * 60 + minutes.parse::<i16>().ok()?;
             Some(if *sign == b'-' { -minutes } else { minutes })
         }

@@ -89,6 +89,11 @@ impl Draft {
         self.parts.join(" ")
     }
 
+    /// The text gathered, each part on a line of its own.
+    pub(super) fn lines(&self) -> String {
+        self.parts.join("\n")
+    }
+
     /// What was gathered, one note each; what was lost stays with `rest`.
     pub(super) fn into_noted<'t>(self, rest: &mut Self) -> Vec<super::fhir::Annotation<'t>> {
         *rest = self.only_faults();

@@ -18,10 +18,15 @@ pub(super) enum Json<'a> {
     Null,
     Bool(bool),
     /// The number's own characters.
-    Number(Cow<'a, str>),
-    Text(Cow<'a, str>),
-    Array(Vec<Json<'a>>),
-    Object(Vec<(Cow<'a, str>, Json<'a>)>),
+    Number(&'a str),
+    /// A number that serde has read for us: no decimal.
+    Counted(Box<str>),
+    Text(&'a str),
+    /// A text that was written with escapes.
+    Unescaped(Box<str>),
+    // Boxed slices and no vectors: a record is mostly these, and its memory with them.
+    Array(Box<[Json<'a>]>),
+    Object(Box<[(Cow<'a, str>, Json<'a>)]>),
 }
 
 /// Why a text is no JSON document we take.
@@ -64,8 +69,10 @@ impl<'a> Json<'a> {
         match self {
             Self::Null => Json::Null,
             Self::Bool(truth) => Json::Bool(truth),
-            Self::Number(number) => Json::Number(number.into_owned().into()),
-            Self::Text(text) => Json::Text(text.into_owned().into()),
+            Self::Number(number) => Json::Counted(number.into()),
+            Self::Counted(number) => Json::Counted(number),
+            Self::Text(text) => Json::Unescaped(text.into()),
+            Self::Unescaped(text) => Json::Unescaped(text),
             Self::Array(items) => Json::Array(items.into_iter().map(Json::into_owned).collect()),
             Self::Object(members) => {
                 let owned = members.into_iter().map(|(name, v)| (name.into_owned().into(), v.into_owned()));
@@ -76,30 +83,24 @@ impl<'a> Json<'a> {
 
     /// The member of that name, or nothing at all (`Null`).
     pub(super) fn at(&self, name: &str) -> &Json<'a> {
-        match self {
-            Self::Object(members) => {
-                members.iter().find(|(n, _)| n == name).map_or(&NULL, |(_, value)| value)
-            }
-            Self::Null | Self::Bool(_) | Self::Number(_) | Self::Text(_) | Self::Array(_) => &NULL,
-        }
+        self.members().iter().find(|(n, _)| n == name).map_or(&NULL, |(_, value)| value)
     }
 
-    /// Takes the member of that name out.
+    /// Takes the value of the member of that name out; nothing is left of it.
     pub(super) fn take(&mut self, name: &str) -> Json<'a> {
-        match self {
-            Self::Object(members) => {
-                let found = members.iter().position(|(n, _)| n == name);
-                found.map_or(Json::Null, |at| members.remove(at).1)
-            }
-            Self::Null | Self::Bool(_) | Self::Number(_) | Self::Text(_) | Self::Array(_) => Json::Null,
-        }
+        let Self::Object(members) = self else { return Json::Null };
+        members
+            .iter_mut()
+            .find(|(n, _)| n == name)
+            .map(|(_, value)| std::mem::take(value))
+            .unwrap_or_default()
     }
 
     /// The elements of an array; a lone value counts as an array of one.
     pub(super) fn into_items(self) -> Vec<Json<'a>> {
         match self {
             Self::Null => Vec::new(),
-            Self::Array(items) => items,
+            Self::Array(items) => items.into_vec(),
             lone => vec![lone],
         }
     }
@@ -115,12 +116,14 @@ impl<'a> Json<'a> {
 
     /// Words: a text that is not blank, trimmed; a number or a truth value as written.
     pub(super) fn text(&self) -> Option<&str> {
-        match self {
-            Self::Text(text) | Self::Number(text) => Some(text.trim()).filter(|t| !t.is_empty()),
-            Self::Bool(true) => Some("true"),
-            Self::Bool(false) => Some("false"),
-            Self::Null | Self::Array(_) | Self::Object(_) => None,
-        }
+        let words: &str = match self {
+            Self::Text(text) | Self::Number(text) => text,
+            Self::Unescaped(text) | Self::Counted(text) => text,
+            Self::Bool(true) => "true",
+            Self::Bool(false) => "false",
+            Self::Null | Self::Array(_) | Self::Object(_) => return None,
+        };
+        Some(words.trim()).filter(|words| !words.is_empty())
     }
 
     /// The words of the member of that name.
@@ -140,10 +143,7 @@ impl<'a> Json<'a> {
 
     /// Name and value of each member.
     pub(super) fn members(&self) -> &[(Cow<'a, str>, Json<'a>)] {
-        match self {
-            Self::Object(members) => members,
-            Self::Null | Self::Bool(_) | Self::Number(_) | Self::Text(_) | Self::Array(_) => &[],
-        }
+        if let Self::Object(members) = self { members } else { &[] }
     }
 
     /// The value of the member whose name begins so (`value[x]`), with the rest of the name.
@@ -209,23 +209,23 @@ impl<'de> Visitor<'de> for Value<'_> {
     }
 
     fn visit_u64<E>(self, number: u64) -> Result<Json<'de>, E> {
-        Ok(Json::Number(number.to_string().into()))
+        Ok(Json::Counted(number.to_string().into()))
     }
 
     fn visit_i64<E>(self, number: i64) -> Result<Json<'de>, E> {
-        Ok(Json::Number(number.to_string().into()))
+        Ok(Json::Counted(number.to_string().into()))
     }
 
     fn visit_f64<E>(self, number: f64) -> Result<Json<'de>, E> {
-        Ok(Json::Number(number.to_string().into()))
+        Ok(Json::Counted(number.to_string().into()))
     }
 
     fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Json<'de>, E> {
-        Ok(Json::Text(text.into()))
+        Ok(Json::Text(text))
     }
 
     fn visit_str<E>(self, text: &str) -> Result<Json<'de>, E> {
-        Ok(Json::Text(text.to_owned().into()))
+        Ok(Json::Unescaped(text.into()))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<Json<'de>, A::Error> {
@@ -234,7 +234,7 @@ impl<'de> Visitor<'de> for Value<'_> {
         while let Some(item) = array.next_element_seed(inner)? {
             items.push(item);
         }
-        Ok(Json::Array(items))
+        Ok(Json::Array(items.into()))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Json<'de>, A::Error> {
@@ -248,7 +248,7 @@ impl<'de> Visitor<'de> for Value<'_> {
             };
             members.push((name, value));
         }
-        Ok(Json::Object(members))
+        Ok(Json::Object(members.into()))
     }
 }
 
@@ -258,7 +258,7 @@ const DECIMALS: [&str; 5] = ["value", "valueDecimal", "factor", "lowerLimit", "u
 fn as_written<'a>(raw: &'a RawValue, value: Value<'_>) -> Result<Json<'a>, serde_json::Error> {
     let text = raw.get();
     if text.starts_with(|c: char| c == '-' || c.is_ascii_digit()) {
-        return Ok(Json::Number(text.into()));
+        return Ok(Json::Number(text));
     }
     value.deserialize(&mut serde_json::Deserializer::from_str(text))
 }

@@ -213,7 +213,7 @@ fn consumable(x: &mut Xml, work: &Work<'_>, at: usize, draft: &mut Draft) {
         None if resource.at("medicationCodeableConcept").is_nothing() => {
             draft.fault(Fault::DanglingReference);
             let words = reference.word("display").unwrap_or("Unknown").to_owned();
-            own = Json::Object(vec![("text".into(), Json::Text(words.into()))]);
+            own = Json::Object([("text".into(), Json::Unescaped(words.into()))].into());
             &own
         }
         None => resource.at("medicationCodeableConcept"),

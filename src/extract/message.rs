@@ -16,7 +16,7 @@ pub(super) struct Levels {
 }
 
 /// Writes the whole message around finished compositions.
-pub(super) fn write(work: &Work<'_>, levels: &Levels, effective: &Span, compositions: &str) -> String {
+pub(super) fn write(work: &Work<'_>, levels: &Levels, effective: &Span, compositions: String) -> String {
     let parameters = work.parameters;
     let name = match parameters.interaction {
         Interaction::Uk06 => "RCMR_IN030000UK06",
@@ -44,11 +44,11 @@ pub(super) fn write(work: &Work<'_>, levels: &Levels, effective: &Span, composit
                 });
             });
             x.with("subject", &[("typeCode", "SUBJ"), ("contextConductionInd", "false")], |x| {
-                extract(x, work, levels, effective, compositions, &now);
+                extract(x, work, levels, effective, &now);
             });
         });
     });
-    x.into_text()
+    x.around(compositions)
 }
 
 fn device(x: &mut Xml, name: &str, type_code: &str, asid: &str) {
@@ -74,7 +74,7 @@ fn author(x: &mut Xml, now: &str, ods: &str) {
     });
 }
 
-fn extract(x: &mut Xml, work: &Work<'_>, levels: &Levels, effective: &Span, compositions: &str, now: &str) {
+fn extract(x: &mut Xml, work: &Work<'_>, levels: &Levels, effective: &Span, now: &str) {
     let parameters = work.parameters;
     x.with("EhrExtract", &EXTRACT, |x| {
         id(x, &parameters.extract_id);
@@ -88,9 +88,7 @@ fn extract(x: &mut Xml, work: &Work<'_>, levels: &Levels, effective: &Span, comp
         });
         author(x, now, parameters.from_ods.as_str());
         x.with("destination", &[("typeCode", "DST")], |x| organisation(x, parameters.to_ods.as_str()));
-        x.with("component", &[("typeCode", "COMP")], |x| {
-            folder(x, work, levels, effective, compositions, now)
-        });
+        x.with("component", &[("typeCode", "COMP")], |x| folder(x, work, levels, effective, now));
         x.with("inFulfillmentOf", &[("typeCode", "FLFS")], |x| {
             x.with("priorEhrRequest", &[("classCode", "EXTRACT"), ("moodCode", "RQO")], |x| {
                 match &parameters.request_id {
@@ -110,7 +108,7 @@ fn extract(x: &mut Xml, work: &Work<'_>, levels: &Levels, effective: &Span, comp
     });
 }
 
-fn folder(x: &mut Xml, work: &Work<'_>, levels: &Levels, effective: &Span, compositions: &str, now: &str) {
+fn folder(x: &mut Xml, work: &Work<'_>, levels: &Levels, effective: &Span, now: &str) {
     x.with("ehrFolder", &[("classCode", "FOLDER"), ("moodCode", "EVN")], |x| {
         id(x, &levels.folder);
         complete(x);
@@ -118,6 +116,6 @@ fn folder(x: &mut Xml, work: &Work<'_>, levels: &Levels, effective: &Span, compo
         dates::write(x, "availabilityTime", Some(now));
         author(x, now, work.parameters.from_ods.as_str());
         work.agents.write(x, work.record);
-        x.append(compositions);
+        x.leave_room();
     });
 }

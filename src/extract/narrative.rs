@@ -138,7 +138,9 @@ fn flatten(work: &Work<'_>, at: usize, name: &str, value: &Json, draft: &mut Dra
             }
         }
         Json::Null | Json::Object(_) => {}
-        Json::Bool(_) | Json::Number(_) | Json::Text(_) => draft.say(name, value.text()),
+        Json::Bool(_) | Json::Number(_) | Json::Counted(_) | Json::Text(_) | Json::Unescaped(_) => {
+            draft.say(name, value.text())
+        }
     }
 }
 

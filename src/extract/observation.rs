@@ -18,7 +18,7 @@ use super::work::{
 use super::xml::Xml;
 
 /// A comment of a consultation.
-const COMMENT: &str = "37331000000100";
+pub(super) const COMMENT: &str = "37331000000100";
 
 /// When an Observation took place, and when it became available.
 pub(super) struct When {
@@ -47,7 +47,7 @@ pub(super) fn statement(work: &mut Work<'_>, at: usize) -> Option<Statement> {
 }
 
 /// The Observations inside this one's group.
-fn members(work: &Work<'_>, at: usize) -> Vec<usize> {
+pub(super) fn members(work: &Work<'_>, at: usize) -> Vec<usize> {
     let mut members = Vec::new();
     for member in named_members(work.record, at) {
         if work.members.get(&member) == Some(&at) && !members.contains(&member) {
@@ -59,7 +59,11 @@ fn members(work: &Work<'_>, at: usize) -> Vec<usize> {
 
 /// The resources that an Observation names as its members.
 fn targets(record: &Record, at: usize) -> impl Iterator<Item = usize> {
-    let related = record.json(at).list("related").iter().filter(|r| r.word("type") == Some("has-member"));
+    let related = record
+        .json(at)
+        .list("related")
+        .iter()
+        .filter(|r| matches!(r.word("type"), None | Some("has-member")));
     related.filter_map(move |r| record.resolve(at, r.at("target")))
 }
 
@@ -151,7 +155,7 @@ pub(super) fn text(work: &Work<'_>, at: usize, draft: &mut Draft) {
 }
 
 /// The components of an Observation, in words.
-fn components(resource: &Json, draft: &mut Draft) {
+pub(super) fn components(resource: &Json, draft: &mut Draft) {
     for component in resource.list("component") {
         let name = codes::words(component.at("code")).unwrap_or_else(|| "Component".to_owned());
         let value = component.choice("value").and_then(|(kind, v)| quantities::words(kind, v));

@@ -45,6 +45,8 @@ pub(super) struct Scene<'t> {
     pub(super) withheld: bool,
     /// The Observation whose members these are.
     pub(super) group: Option<Text<'t>>,
+    /// What the results were made from.
+    pub(super) specimen: Option<Reference<'t>>,
     /// When the results around it were issued, where that is said of all of them.
     pub(super) issued: Option<String>,
 }
@@ -354,7 +356,7 @@ impl<'t> Scene<'t> {
     /// The scene in a composition.
     pub(super) fn of(composition: Element<'t>, encounter: Option<Text<'t>>) -> Self {
         let withheld = withheld(composition);
-        Self { composition, encounter, withheld, group: None, issued: None }
+        Self { composition, encounter, withheld, group: None, specimen: None, issued: None }
     }
 
     /// The Encounter, as a reference.

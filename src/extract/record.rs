@@ -201,7 +201,7 @@ mod tests {
             5,
             "nothing of the input is left out of the account (extract §1.1)"
         );
-        let at = |text: &str| record.resolve(0, &Json::Text(text.into()));
+        let at = |text: &str| record.resolve(0, &Json::Text(text));
         assert_eq!(at("#x"), Some(1));
         assert_eq!(at("List/a#x"), Some(1));
         assert_eq!(at("https://example.test/fhir/List/a/_history/3"), Some(0));

@@ -6,6 +6,7 @@ use super::consultation;
 use super::dates::{self, When};
 use super::draft::Draft;
 use super::fhir::{Component, Observation, Period, Reference, Related, Text};
+use super::laboratory;
 use super::pressure;
 use super::quantities;
 use super::reading::{Reading, Scene};
@@ -17,11 +18,24 @@ pub(super) fn read<'t>(
     statement: Element<'t>,
     scene: &Scene<'t>,
 ) -> Reference<'t> {
+    read_with(reading, statement, scene, &[], &[])
+}
+
+/// Reads one observation with what else was said of it, and what is a member of it.
+pub(super) fn read_with<'t>(
+    reading: &mut Reading<'t>,
+    statement: Element<'t>,
+    scene: &Scene<'t>,
+    said: &[&str],
+    members: &[Reference<'t>],
+) -> Reference<'t> {
     let mut draft = Draft::default();
+    said.iter().for_each(|words| draft.add(Some(words)));
     let id = reading.id(statement);
     let mut observation = start(reading, statement, scene, &mut draft);
     measure(statement, &mut observation, &mut draft);
     observation.comment = comment(statement, draft_words(&mut draft));
+    observation.related.extend(members.iter().cloned().map(laboratory::has_member));
     let reference = reading.add("Observation", &id, &observation);
     reading.settle(statement, &reference, &draft);
     reading.merge_inner(statement, &reference);
@@ -30,7 +44,7 @@ pub(super) fn read<'t>(
 
 /// Words that the draft gathered from malformed parts, taken out.
 fn draft_words(draft: &mut Draft) -> String {
-    let text = draft.text();
+    let text = draft.lines();
     draft.silence();
     text
 }
@@ -65,6 +79,7 @@ pub(super) fn start<'t>(
         effective_period,
         issued: scene.issued.clone().or_else(|| reading.written(scene)),
         performer: performer.into_iter().collect(),
+        specimen: scene.specimen.clone(),
         related: group.collect(),
         ..Observation::default()
     }
@@ -136,11 +151,7 @@ pub(super) fn read_group<'t>(
     let inside = Scene { group: Some(id.clone()), ..scene.clone() };
     let members: Vec<_> =
         consultation::contents(compound).flat_map(|e| consultation::statement(reading, e, &inside)).collect();
-    parent.related.extend(members.into_iter().map(|member| Related {
-        r#type: "has-member",
-        target: Some(member),
-        ..Related::default()
-    }));
+    parent.related.extend(members.into_iter().map(laboratory::has_member));
     parent.comment = comment(compound, draft_words(&mut draft));
     let reference = reading.add("Observation", &id, &parent);
     reading.settle(compound, &reference, &draft);

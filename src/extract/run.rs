@@ -17,7 +17,7 @@ use super::work::{Kind, OBSERVATION, Statement, Work, id};
 use super::xml::Xml;
 use super::{
     Documents, Extract, Flaw, Interaction, Parameters, Refusal, allergy, composition, document, immunization,
-    medication, message, narrative, observation, problem, request, validate,
+    medication, message, narrative, observation, problem, report, request, validate,
 };
 use crate::model::{NhsNumber, derived_uuid};
 
@@ -31,7 +31,10 @@ pub(super) fn build(
 ) -> Result<Extract, Refusal> {
     identify(record, parameters)?;
     let mut work = prepare(record, parameters, documents)?;
-    let placement = Placement::of(record, &|at| stands_for(record, &work.members, at));
+    let placement = Placement::of(record, &|at| {
+        let at = stands_for(record, &work.members, at)?;
+        Some(work.held.get(&at).copied().unwrap_or(at))
+    });
     spread_labels(&mut work, &placement)?;
     let levels = levels(&mut work);
     let mut written = statements(&mut work);
@@ -42,7 +45,7 @@ pub(super) fn build(
         compositions = composition::registration(&mut work);
     }
     support(&mut work, &placement, &levels.folder);
-    let xml = message::write(&work, &levels, &effective, &compositions);
+    let xml = message::write(&work, &levels, &effective, compositions);
     let states = record.entries().iter().map(|e| e.key.clone()).zip(work.states).collect();
     let account = Account::draw(states).map_err(|ids| Refusal::Unbalanced { ids })?;
     validate::check(&xml)?;
@@ -111,6 +114,7 @@ fn prepare<'a>(
             stated.entry(plan).or_insert(at);
         }
     }
+    let members = members(record);
     Ok(Work {
         record,
         parameters,
@@ -123,7 +127,8 @@ fn prepare<'a>(
         attachments: Vec::new(),
         labelled,
         stated,
-        members: members(record),
+        held: report::contents(record, &members),
+        members,
         problems: problem::of_observations(record),
     })
 }
@@ -190,6 +195,7 @@ fn statements(work: &mut Work<'_>) -> HashMap<usize, Vec<Statement>> {
     for (at, entry) in work.record.entries().iter().enumerate() {
         if part(entry) != Part::Statement
             || work.members.contains_key(&at)
+            || work.held.contains_key(&at)
             || plan_of(work.record, at).is_some()
         {
             continue;
@@ -209,6 +215,7 @@ fn statements(work: &mut Work<'_>) -> HashMap<usize, Vec<Statement>> {
             "MedicationRequest" | "MedicationStatement" => medication::statement(work, at),
             "DocumentReference" => document::statement(work, at),
             "ProcedureRequest" => request::plan(work, at),
+            "DiagnosticReport" => report::statement(work, at),
             "ReferralRequest" => request::referral(work, at),
             _ => narrative::statement(work, at),
         };
@@ -305,16 +312,13 @@ fn list_note(work: &mut Work<'_>, at: usize, words: &str) -> Statement {
 /// One composition per entry outside consultations, by time, type and id.
 fn outside(work: &Work<'_>, written: HashMap<usize, Vec<Statement>>, compositions: &mut String) {
     let mut rest: Vec<(usize, Vec<Statement>)> = written.into_iter().filter(|(_, s)| !s.is_empty()).collect();
-    rest.sort_by(|(a, left), (b, right)| {
-        let key = |at: usize, s: &[Statement]| {
-            let entry = work.entry(at);
-            // Of one day, a plan comes before its orders, whichever of them has a time: who reads on knows it then.
-            let rank = medication::rank(work, at);
-            let time = s.last().and_then(|s| s.time.clone());
-            let day = time.as_ref().map(|t| t.get(..8).unwrap_or(t).to_owned());
-            (day, rank, time, entry.kind.clone(), entry.id.clone(), at)
-        };
-        key(*a, left).cmp(&key(*b, right))
+    rest.sort_by_cached_key(|(at, statements)| {
+        let entry = work.entry(*at);
+        // Of one day, a plan comes before its orders, whichever of them has a time: who reads on knows it then.
+        let rank = medication::rank(work, *at);
+        let time = statements.last().and_then(|s| s.time.clone());
+        let day = time.as_ref().map(|t| t.get(..8).unwrap_or(t).to_owned());
+        (day, rank, time, &entry.kind, &entry.id, *at)
     });
     for (at, statements) in rest {
         compositions.push_str(&composition::alone(work, &work.entry(at).key, &statements));
@@ -380,11 +384,22 @@ fn gather(record: &Record, at: usize, json: &Json, referred: &mut HashMap<usize,
     match json {
         Json::Array(items) => items.iter().for_each(|item| gather(record, at, item, referred)),
         Json::Object(members) => {
-            if let Some(found) = json.word("reference").and_then(|_| record.resolve(at, json)) {
-                referred.entry(found).or_insert(at);
+            for (name, value) in members {
+                match value {
+                    Json::Text(_) | Json::Unescaped(_) if name == "reference" => {
+                        if let Some(found) = record.resolve(at, json) {
+                            referred.entry(found).or_insert(at);
+                        }
+                    }
+                    value => gather(record, at, value, referred),
+                }
             }
-            members.iter().for_each(|(_, value)| gather(record, at, value, referred));
         }
-        Json::Null | Json::Bool(_) | Json::Number(_) | Json::Text(_) => {}
+        Json::Null
+        | Json::Bool(_)
+        | Json::Number(_)
+        | Json::Counted(_)
+        | Json::Text(_)
+        | Json::Unescaped(_) => {}
     }
 }

@@ -9,6 +9,8 @@ use quick_xml::NsReader;
 use quick_xml::events::{BytesStart, Event};
 use quick_xml::name::{Namespace, ResolveResult};
 
+use super::validate::within;
+
 const HL7: Namespace<'static> = Namespace("urn:hl7-org:v3");
 
 /// Elements inside each other, at most: an extract has about thirty levels.
@@ -79,11 +81,6 @@ impl<'a> Tree<'a> {
                 Event::Eof => return growing.finish(),
             }
         }
-    }
-
-    /// The outermost element.
-    pub(super) fn root(&self) -> Element<'_> {
-        Element { tree: self, at: 0 }
     }
 
     /// Every element of HL7's namespace, in the order they begin.
@@ -157,11 +154,8 @@ impl<'a> Growing<'a> {
         Ok(())
     }
 
-    /// The same words where they stand in the message: what the reader lends lives only as long as its event.
     fn within(&self, words: &str) -> &'a str {
-        let at = (words.as_ptr() as usize).wrapping_sub(self.message.as_ptr() as usize);
-        let found = self.message.get(at..at.saturating_add(words.len()));
-        found.expect("the reader of a text lends parts of that text")
+        within(self.message, words)
     }
 
     fn close(&mut self) {
@@ -305,7 +299,7 @@ mod tests {
              <b xmlns='urn:other'>no</b><h:c><h:b>in</h:b></h:c><h:b/></h:a>",
         )
         .unwrap();
-        let root = tree.root();
+        let root = tree.elements().next().unwrap();
         assert_eq!((root.name(), root.attribute("x")), ("a", Some("1 & 2")));
         let texts: Vec<_> = root.all("b").map(Element::text).collect();
         assert_eq!(texts, [Some("u < v!"), None], "only elements of HL7 have a name (extract §13.1)");

@@ -43,14 +43,14 @@ const LINKS: [&str; 3] = ["statementRef", "namedStatementRef", "priorMedicationR
 
 /// Checks the message.
 pub(super) fn check(xml: &str) -> Result<(), Flaw> {
-    let mut found = Found::default();
+    let mut found = Found { message: xml, ..Found::default() };
     let mut reader = quick_xml::Reader::from_str(xml);
-    let mut path: Vec<String> = Vec::new();
+    let mut path: Vec<&str> = Vec::new();
     loop {
         match reader.read_event().map_err(|_| Flaw::NotXml)? {
             Event::Start(start) => {
                 found.element(&path, &start)?;
-                path.push(name(&start));
+                path.push(within(xml, start.local_name().into_inner()));
             }
             Event::Empty(start) => found.element(&path, &start)?,
             Event::End(_) => drop(path.pop()),
@@ -61,46 +61,50 @@ pub(super) fn check(xml: &str) -> Result<(), Flaw> {
     found.resolve()
 }
 
-fn name(start: &BytesStart<'_>) -> String {
-    start.local_name().as_ref().to_owned()
+/// The same words where they stand in the message: what the reader lends lives only as long as its event.
+pub(super) fn within<'a>(message: &'a str, words: &str) -> &'a str {
+    let at = (words.as_ptr() as usize).wrapping_sub(message.as_ptr() as usize);
+    let found = message.get(at..at.saturating_add(words.len()));
+    found.expect("the reader of a text lends parts of that text")
 }
 
 #[derive(Default)]
-struct Found {
-    ids: HashSet<String>,
-    documents: HashSet<String>,
-    agents: HashSet<String>,
-    agent_refs: Vec<String>,
-    links: Vec<String>,
+struct Found<'a> {
+    message: &'a str,
+    ids: HashSet<&'a str>,
+    documents: HashSet<&'a str>,
+    agents: HashSet<&'a str>,
+    agent_refs: Vec<&'a str>,
+    links: Vec<&'a str>,
 }
 
-impl Found {
-    fn element(&mut self, path: &[String], start: &BytesStart<'_>) -> Result<(), Flaw> {
+impl<'a> Found<'a> {
+    fn element(&mut self, path: &[&'a str], start: &BytesStart<'_>) -> Result<(), Flaw> {
         let Some(parent) = path.last() else { return Ok(()) };
-        if name(start) != "id" {
+        if start.local_name().into_inner() != "id" {
             return Ok(());
         }
         let root = start.try_get_attribute("root").map_err(|_| Flaw::NotXml)?;
-        let Some(root) = root.map(|a| a.value.into_owned()) else { return Ok(()) };
+        let Some(root) = root.map(|a| within(self.message, &a.value)) else { return Ok(()) };
         if root.contains('.') {
             return Ok(());
         }
-        if !is_upper_uuid(&root) {
-            return Err(Flaw::BadId { element: parent.clone() });
+        if !is_upper_uuid(root) {
+            return Err(Flaw::BadId { element: (*parent).to_owned() });
         }
-        match parent.as_str() {
+        match *parent {
             "agentRef" => self.agent_refs.push(root),
             link if LINKS.contains(&link) => self.links.push(root),
             // The request is another message's; the specification is a constant.
             "priorEhrRequest" | "limitingEhrExtractSpecification" => {}
             // A document has the id of its statement (extract §8.8).
             "referredToExternalDocument" => {
-                if !self.documents.insert(root.clone()) {
-                    return Err(Flaw::RepeatedId { id: root });
+                if !self.documents.insert(root) {
+                    return Err(Flaw::RepeatedId { id: root.to_owned() });
                 }
             }
             "Agent" => {
-                self.agents.insert(root.clone());
+                self.agents.insert(root);
                 self.unique(root)?;
             }
             _ => self.unique(root)?,
@@ -108,20 +112,16 @@ impl Found {
         Ok(())
     }
 
-    fn unique(&mut self, id: String) -> Result<(), Flaw> {
-        if self.ids.contains(&id) {
-            return Err(Flaw::RepeatedId { id });
-        }
-        self.ids.insert(id);
-        Ok(())
+    fn unique(&mut self, id: &'a str) -> Result<(), Flaw> {
+        if self.ids.insert(id) { Ok(()) } else { Err(Flaw::RepeatedId { id: id.to_owned() }) }
     }
 
     fn resolve(self) -> Result<(), Flaw> {
         if let Some(id) = self.agent_refs.into_iter().find(|id| !self.agents.contains(id)) {
-            return Err(Flaw::NoAgent { id });
+            return Err(Flaw::NoAgent { id: id.to_owned() });
         }
         match self.links.into_iter().find(|id| !self.ids.contains(id)) {
-            Some(id) => Err(Flaw::NoStatement { id }),
+            Some(id) => Err(Flaw::NoStatement { id: id.to_owned() }),
             None => Ok(()),
         }
     }

@@ -62,6 +62,8 @@ pub(super) struct Work<'a> {
     pub(super) stated: HashMap<usize, usize>,
     /// Observations that sit inside another statement.
     pub(super) members: HashMap<usize, usize>,
+    /// Results and specimens → the report that they are written with.
+    pub(super) held: HashMap<usize, usize>,
     /// Observation → the Conditions that say it is a problem.
     pub(super) problems: HashMap<usize, Vec<usize>>,
 }
@@ -145,7 +147,12 @@ impl<'a> Work<'a> {
 
     /// Writes `confidentialityCode` where the entry is labelled and the message can carry it.
     pub(super) fn label(&self, x: &mut Xml, at: usize) {
-        label(x, self.labelled[at] && self.parameters.interaction == Interaction::Uk07);
+        label(x, self.labels(at));
+    }
+
+    /// Whether what is written of the entry is labelled.
+    pub(super) fn labels(&self, at: usize) -> bool {
+        self.labelled[at] && self.parameters.interaction == Interaction::Uk07
     }
 
     /// Leaves the entry's state: mapped, or degraded when something was lost.

@@ -7,11 +7,14 @@
 pub(super) struct Xml {
     out: String,
     replaced: bool,
+    /// Where something large belongs that is written already.
+    room: usize,
 }
 
 impl Xml {
     pub(super) fn new() -> Self {
-        Self::default()
+        // Most statements fit: growing from nothing costs more than writing them.
+        Self { out: String::with_capacity(2048), ..Self::default() }
     }
 
     /// `<name …>` what `inner` writes `</name>`.
@@ -37,21 +40,36 @@ impl Xml {
 
     /// Text between elements.
     pub(super) fn characters(&mut self, text: &str) {
-        for c in text.chars() {
-            match c {
-                '&' => self.out.push_str("&amp;"),
-                '<' => self.out.push_str("&lt;"),
-                '>' => self.out.push_str("&gt;"),
-                // A reader would turn a bare carriage return into a line feed.
-                '\r' => self.out.push_str("&#13;"),
-                c => self.character(c),
-            }
-        }
+        // A reader would turn a bare carriage return into a line feed.
+        self.escaped(text, |c| match c {
+            '"' | '\t' | '\n' => None,
+            '\r' => Some("&#13;"),
+            c => entity(c),
+        });
+    }
+
+    /// Whether nothing was written.
+    pub(super) fn is_empty(&self) -> bool {
+        self.out.is_empty()
     }
 
     /// XML that this writer made before.
     pub(super) fn append(&mut self, written: &str) {
         self.out.push_str(written);
+    }
+
+    /// Leaves room here for what [`Xml::around`] puts in.
+    pub(super) fn leave_room(&mut self) {
+        self.room = self.out.len();
+    }
+
+    /// The text, with something large in the room that was left. It is not copied but for making way.
+    pub(super) fn around(self, mut inner: String) -> String {
+        let (before, after) = self.out.split_at(self.room);
+        inner.reserve_exact(self.out.len());
+        inner.insert_str(0, before);
+        inner.push_str(after);
+        inner
     }
 
     /// Whether a character that XML 1.0 cannot carry was replaced (extract §10).
@@ -60,7 +78,8 @@ impl Xml {
     }
 
     /// The text written so far.
-    pub(super) fn into_text(self) -> String {
+    pub(super) fn into_text(mut self) -> String {
+        self.out.shrink_to_fit();
         self.out
     }
 
@@ -77,16 +96,30 @@ impl Xml {
     }
 
     fn attribute(&mut self, value: &str) {
-        for c in value.chars() {
-            match c {
-                '&' => self.out.push_str("&amp;"),
-                '<' => self.out.push_str("&lt;"),
-                '>' => self.out.push_str("&gt;"),
-                '"' => self.out.push_str("&quot;"),
-                '\t' | '\n' | '\r' => self.out.push(' '),
-                c => self.character(c),
+        self.escaped(value, |c| match c {
+            '"' => Some("&quot;"),
+            '\t' | '\n' | '\r' => Some(" "),
+            c => entity(c),
+        });
+    }
+
+    /// Writes a text with some of its characters replaced.
+    fn escaped(&mut self, text: &str, escape: impl Fn(char) -> Option<&'static str>) {
+        let mut rest = text;
+        // Most texts have nothing to replace: only bytes that may begin something are looked at.
+        while let Some(at) =
+            rest.bytes().position(|b| matches!(b, 0..0x20 | b'"' | b'&' | b'<' | b'>' | 0xEF))
+        {
+            let (clean, from) = rest.split_at(at);
+            self.out.push_str(clean);
+            let c = from.chars().next().expect("a byte of the text was found here");
+            match escape(c) {
+                Some(entity) => self.out.push_str(entity),
+                None => self.character(c),
             }
+            rest = &from[c.len_utf8()..];
         }
+        self.out.push_str(rest);
     }
 
     fn character(&mut self, c: char) {
@@ -96,6 +129,15 @@ impl Xml {
             self.replaced = true;
             self.out.push('\u{FFFD}');
         }
+    }
+}
+
+fn entity(c: char) -> Option<&'static str> {
+    match c {
+        '&' => Some("&amp;"),
+        '<' => Some("&lt;"),
+        '>' => Some("&gt;"),
+        _ => None,
     }
 }
 

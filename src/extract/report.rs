@@ -1,0 +1,311 @@
+//! DiagnosticReport: a CLUSTER of specimens with their results, and what the laboratory and the practice say of them
+//! (extract §8.6, §13.2).
+
+use std::collections::{HashMap, HashSet};
+
+use super::account::{Fault, Unsent};
+use super::codes;
+use super::consultation;
+use super::dates::{self, Span};
+use super::draft::Draft;
+use super::fhir::{self, Identifier, Reference, ReportPerformer};
+use super::laboratory::{self, Level};
+use super::pmip::{self, Comment};
+use super::reading::{Reading, Scene};
+use super::record::Record;
+use super::specimen;
+use super::tree::Element;
+use super::work::{Kind, Statement, Target, Work, complete, fixed, id, participant};
+use super::xml::Xml;
+
+/// Where a report keeps the number that the message of the laboratory had.
+const PMIP_REPORT: &str = "2.16.840.1.113883.2.1.4.5.5";
+
+/// Observation or Specimen → the report that it is written with, the first that names it.
+pub(super) fn contents(record: &Record, members: &HashMap<usize, usize>) -> HashMap<usize, usize> {
+    let mut held = HashMap::new();
+    for (at, entry) in record.entries().iter().enumerate().filter(|(_, e)| e.kind == "DiagnosticReport") {
+        if entry.json.word("status") == Some("entered-in-error") {
+            continue;
+        }
+        for reference in entry.json.list("result").iter().chain(entry.json.list("specimen")) {
+            let Some(found) = record.resolve(at, reference) else { continue };
+            let kind = record.entry(found).kind.as_str();
+            if !matches!(kind, "Observation" | "Specimen") || members.contains_key(&found) {
+                continue;
+            }
+            held.entry(found).or_insert(at);
+            if let Some(specimen) = laboratory::specimen(record, found) {
+                held.entry(specimen).or_insert(at);
+            }
+        }
+    }
+    held
+}
+
+/// Writes a report with all that belongs to it.
+pub(super) fn statement(work: &mut Work<'_>, at: usize) -> Option<Statement> {
+    let resource = work.json(at);
+    if resource.word("status") == Some("entered-in-error") {
+        work.leave(at, Unsent::EnteredInError);
+        return None;
+    }
+    let own = work.own(at);
+    let mut draft = Draft::default();
+    let issued = draft.date("Issued", resource.at("issued"));
+    let effective = draft.date("Effective", resource.at("effectiveDateTime"));
+    let (start, _) = draft.period("Effective", resource.at("effectivePeriod"));
+    let context = work.record.resolve(at, resource.at("context"));
+    let context = context.and_then(|c| dates::wire(work.json(c).at("period").word("start")?));
+    let available = issued.or(effective).or(start).or(context);
+    let author = performers(work, at, &mut draft);
+    said(work, at, &mut draft);
+    let level = Level { available: available.clone(), report: at };
+    let mut inner = Xml::new();
+    let (filing, results) = sorted(work, at, &mut draft);
+    laboratory_says(work, at, &level, &mut inner);
+    for comment in filing {
+        laboratory::filing(work, comment, &mut inner);
+    }
+    let specimens = specimens(work, at, &results, &mut draft);
+    for (specimen, results) in &specimens {
+        specimen::write(work, *specimen, results, &level, &mut inner);
+    }
+    let empty = specimens.is_empty() && inner.is_empty() && draft.is_silent();
+    let words = if empty { "EMPTY REPORT".to_owned() } else { draft.lines() };
+    if !words.is_empty() {
+        let note = work.part(at, "narrative/0");
+        pmip::write(&mut inner, &note, Comment::Aggregate, &words, available.as_deref(), work.labels(at));
+    }
+    Some(around(work, at, &own, inner, draft, available, author))
+}
+
+/// The compound around the contents of a report.
+fn around(
+    work: &mut Work<'_>,
+    at: usize,
+    own: &str,
+    inner: Xml,
+    mut draft: Draft,
+    available: Option<String>,
+    author: Option<String>,
+) -> Statement {
+    let mut x = Xml::new();
+    x.with("CompoundStatement", &[("classCode", "CLUSTER"), ("moodCode", "EVN")], |x| {
+        id(x, own);
+        if let Some(number) = number(work, at) {
+            x.empty("id", &[("root", PMIP_REPORT), ("extension", number)]);
+        }
+        fixed(x, "16488004", "laboratory reporting", Some("Filed Report"));
+        complete(x);
+        Span::Unknown.write(x, "NI");
+        dates::write(x, "availabilityTime", available.as_deref());
+        work.label(x, at);
+        if inner.replaced() {
+            draft.fault(Fault::CharactersReplaced);
+        }
+        x.append(&inner.into_text());
+        participant(x, "AUT", author.as_deref());
+    });
+    work.targets.insert(at, Target { id: own.to_owned(), class: "CLUSTER", mood: "EVN" });
+    work.settle(at, own, &draft);
+    Statement {
+        xml: x.into_text(),
+        kind: Kind::Communication,
+        effective: Span::Unknown,
+        time: available,
+        author: author.clone(),
+        performer: author,
+        labelled: work.labelled[at],
+    }
+}
+
+/// The number of the laboratory's message.
+fn number<'a>(work: &Work<'a>, at: usize) -> Option<&'a str> {
+    let identifiers = work.json(at).list("identifier").iter();
+    let ours = |i: &&super::json::Json<'_>| {
+        i.word("system").is_some_and(|s| s.strip_prefix("urn:oid:").unwrap_or(s) == PMIP_REPORT)
+    };
+    identifiers.into_iter().find(ours).and_then(|i| i.word("value"))
+}
+
+/// Who made the report; who else took part goes to text.
+fn performers(work: &mut Work<'_>, at: usize, draft: &mut Draft) -> Option<String> {
+    let mut author = None;
+    for performer in work.json(at).list("performer") {
+        let actor = performer.at("actor");
+        let who = if actor.is_nothing() { performer } else { actor };
+        if author.is_none() {
+            author = work.agent(at, who, draft);
+        } else {
+            draft.say("Participants", work.referred(at, who).as_deref());
+        }
+    }
+    author
+}
+
+/// What no element of a report can say.
+fn said(work: &Work<'_>, at: usize, draft: &mut Draft) {
+    let resource = work.json(at);
+    if !codes::has(resource.at("code"), "721981007") {
+        draft.concept("Report", resource.at("code"));
+    }
+    for request in resource.list("basedOn") {
+        draft.say("Based On", work.referred(at, request).as_deref());
+    }
+    for form in resource.list("presentedForm") {
+        draft.say("Presented Form", form.word("title").or(form.word("url")));
+    }
+    for image in resource.list("image") {
+        draft.say("Image", image.word("comment"));
+    }
+}
+
+/// What the laboratory says of the whole report.
+fn laboratory_says(work: &mut Work<'_>, at: usize, level: &Level, x: &mut Xml) {
+    let resource = work.json(at);
+    let mut words = Vec::new();
+    words.extend(resource.word("conclusion").map(|c| format!("Interpretation: {c}")));
+    let diagnoses: Vec<String> = resource.list("codedDiagnosis").iter().filter_map(codes::words).collect();
+    if !diagnoses.is_empty() {
+        words.push(format!("Lab Diagnosis: {}", diagnoses.join(", ")));
+    }
+    words.extend(resource.word("status").filter(|s| *s != "unknown").map(|s| format!("Status: {s}")));
+    for (n, words) in words.iter().enumerate() {
+        let note = work.part(at, &format!("result-comment/{n}"));
+        let labelled = work.labels(at);
+        pmip::write(x, &note, Comment::Result, words, level.available.as_deref(), labelled);
+    }
+}
+
+/// Filing comments, and results; what another report or group carries is named.
+fn sorted(work: &Work<'_>, at: usize, draft: &mut Draft) -> (Vec<usize>, Vec<usize>) {
+    let (mut filing, mut results) = (Vec::new(), Vec::new());
+    for reference in work.json(at).list("result") {
+        match work.record.resolve(at, reference) {
+            None => {
+                draft.fault(Fault::DanglingReference);
+                draft.say("Result", reference.word("display"));
+            }
+            Some(found) if work.held.get(&found) != Some(&at) => {
+                let inside =
+                    work.members.get(&found).is_some_and(|header| work.held.get(header) == Some(&at));
+                if !inside {
+                    draft.say("Result in another report", work.referred(at, reference).as_deref());
+                }
+            }
+            Some(found) if laboratory::is_filing(work.json(found)) => filing.push(found),
+            Some(found) => results.push(found),
+        }
+    }
+    // A result named twice is written once.
+    let mut seen = HashSet::new();
+    filing.retain(|at| seen.insert(*at));
+    results.retain(|at| seen.insert(*at));
+    (filing, results)
+}
+
+/// The specimens in order, each with its results; results without one last.
+fn specimens(
+    work: &Work<'_>,
+    at: usize,
+    results: &[usize],
+    draft: &mut Draft,
+) -> Vec<(Option<usize>, Vec<usize>)> {
+    let mut order: Vec<Option<usize>> = Vec::new();
+    let mut of: HashMap<Option<usize>, Vec<usize>> = HashMap::new();
+    for reference in work.json(at).list("specimen") {
+        match work.record.resolve(at, reference).filter(|s| work.entry(*s).kind == "Specimen") {
+            Some(specimen) => drop(of.entry(Some(specimen)).or_insert_with(|| {
+                order.push(Some(specimen));
+                Vec::new()
+            })),
+            None => {
+                draft.fault(Fault::DanglingReference);
+                draft.say("Specimen", reference.word("display"));
+            }
+        }
+    }
+    for result in results {
+        let specimen = laboratory::specimen(work.record, *result);
+        let known = of.entry(specimen).or_insert_with(|| {
+            order.push(specimen);
+            Vec::new()
+        });
+        known.push(*result);
+    }
+    order.sort_by_key(Option::is_none);
+    order.into_iter().map(|s| (s, of.remove(&s).unwrap_or_default())).collect()
+}
+
+/// Whether a received compound is a report.
+pub(super) fn is_report(compound: Element<'_>) -> bool {
+    let code = |system: &str, code: &str| system == codes::SNOMED && code == "16488004";
+    compound.attribute("classCode") == Some("CLUSTER")
+        && (codes::is_one(compound.child("code"), code) || compound.of("code", "code") == Some("16488004"))
+}
+
+/// Reads a report.
+pub(super) fn read<'t>(reading: &mut Reading<'t>, compound: Element<'t>, scene: &Scene<'t>) -> Reference<'t> {
+    let mut draft = Draft::default();
+    let id = reading.id(compound);
+    let available = compound.of("availabilityTime", "value");
+    let issued = available.and_then(dates::instant);
+    let inside = Scene { issued: issued.clone(), ..scene.clone() };
+    let (mut specimens, mut results, mut conclusion, mut status) =
+        (Vec::new(), Vec::new(), Vec::new(), "unknown");
+    for element in consultation::contents(compound) {
+        if specimen::is_specimen(element) {
+            specimens.push(specimen::read(reading, element, &inside, &mut results));
+            continue;
+        }
+        let words = element.child("text").and_then(Element::text).unwrap_or_default();
+        match pmip::read(words) {
+            (Some(Comment::Result), words) if element.name() == "NarrativeStatement" => {
+                match known_status(words) {
+                    Some(known) => status = known,
+                    None => conclusion.push(words.strip_prefix("Interpretation: ").unwrap_or(words)),
+                }
+                reading.merge(element, &Reference::to("DiagnosticReport", &id));
+            }
+            _ => results.extend(laboratory::read(reading, element, &inside)),
+        }
+    }
+    let number = compound.all("id").find(|id| id.attribute("root") == Some(PMIP_REPORT));
+    let number = number.and_then(|id| id.attribute("extension")).map(|value| Identifier {
+        system: format!("urn:oid:{PMIP_REPORT}").into(),
+        value: value.into(),
+        ..Identifier::default()
+    });
+    let performer = reading.participant(compound, &["AUT", "PRF", "PPRF"]);
+    let conclusion = conclusion.join("\n");
+    let report = fhir::DiagnosticReport {
+        meta: reading.meta("DiagnosticReport", compound, scene),
+        identifier: reading.identifier(&id).into_iter().chain(number).collect(),
+        status,
+        category: Some(fhir::CodeableConcept::of("http://hl7.org/fhir/v2/0074", "PAT", "Pathology")),
+        code: Some(fhir::CodeableConcept::of(fhir::SNOMED, "721981007", "Diagnostic studies report")),
+        subject: reading.subject(),
+        context: scene.context(),
+        issued: issued.or_else(|| reading.written(scene)),
+        performer: performer
+            .map(|actor| ReportPerformer { actor: Some(actor), ..ReportPerformer::default() })
+            .into_iter()
+            .collect(),
+        specimen: specimens,
+        result: results,
+        conclusion: Some(conclusion).filter(|c| !c.is_empty()).map(Into::into),
+        ..fhir::DiagnosticReport::default()
+    };
+    let reference = reading.add("DiagnosticReport", &id, &report);
+    reading.settle(compound, &reference, &draft.only_faults());
+    draft.silence();
+    reference
+}
+
+fn known_status(words: &str) -> Option<&'static str> {
+    let stated = words.strip_prefix("Status: ")?.trim();
+    ["registered", "partial", "preliminary", "final", "amended", "corrected", "appended", "cancelled"]
+        .into_iter()
+        .find(|known| *known == stated)
+}
