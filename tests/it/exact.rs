@@ -155,8 +155,8 @@ impl Case {
     }
 
     fn build(&self) -> Extract {
-        let bytes = serde_json::to_vec(&self.bundle).unwrap();
-        let record = Record::parse(&bytes, &RecordLimits::default()).unwrap();
+        let text = unparse(&self.bundle);
+        let record = Record::parse(text.as_bytes(), &RecordLimits::default()).unwrap();
         let mut documents = Documents::new();
         for wanted in record.documents() {
             let content_type = wanted.content_type.unwrap_or_default();
@@ -170,6 +170,7 @@ impl Case {
         let fragment = Fragment::parse(xml);
         match fragment.name.as_str() {
             "component" => fragment.children.into_iter().next().unwrap(),
+            "" => together(fragment),
             _ => fragment,
         }
     }
@@ -201,6 +202,13 @@ impl Case {
                 holder.child("code").cloned()
             };
         }
+        if theirs.name.is_empty() {
+            return path
+                .iter()
+                .rev()
+                .find(|f| f.child("component").is_some())
+                .map(|f| together((*f).clone()));
+        }
         let alike = |f: &&&Fragment| {
             let class = |f: &Fragment| f.attributes.get("classCode").cloned();
             f.name == theirs.name && (class(f) == class(theirs))
@@ -210,13 +218,46 @@ impl Case {
     }
 }
 
+/// The statements that stand side by side in it.
+fn together(level: Fragment) -> Fragment {
+    let components = level.children.into_iter().filter(|c| c.name == "component");
+    Fragment { children: components.flat_map(|c| c.children).collect(), ..Fragment::default() }
+}
+
 /// The specimen without its results, for which their fragments have a mark.
 fn alone(specimen: Fragment) -> Fragment {
     specimen.without(&|f| f.name == "component" && f.children.iter().any(|c| c.name != "NarrativeStatement"))
 }
 
+/// Reads a document; decimals under `value` stay as they are written, which a number would not (extract §4).
 fn parse(text: &str) -> Value {
-    serde_json::from_str(text.trim_start_matches('\u{feff}')).unwrap()
+    let mut pieces = text.trim_start_matches('\u{feff}').split("\"value\"");
+    let mut marked = pieces.next().unwrap().to_owned();
+    for piece in pieces {
+        let after = piece.trim_start().trim_start_matches(':').trim_start();
+        let digits =
+            after.len() - after.trim_start_matches(|c: char| c.is_ascii_digit() || "+-.eE".contains(c)).len();
+        if digits == 0 {
+            marked.push_str(&format!("\"value\"{piece}"));
+        } else {
+            marked.push_str(&format!("\"value\": \"{MARK}{}\"{}", &after[..digits], &after[digits..]));
+        }
+    }
+    serde_json::from_str(&marked).unwrap()
+}
+
+const MARK: &str = "as written ";
+
+/// Writes it again, the decimals as they were.
+fn unparse(value: &Value) -> String {
+    let mut pieces = serde_json::to_string(value).unwrap();
+    while let Some(start) = pieces.find(&format!("\"{MARK}")) {
+        let digits = start + 1 + MARK.len();
+        let end = digits + pieces[digits..].find('"').unwrap();
+        let number = pieces[digits..end].to_owned();
+        pieces.replace_range(start..=end, &number);
+    }
+    pieces
 }
 
 fn name(resource: &Value) -> String {

@@ -28,7 +28,7 @@ pub struct Fragment {
 }
 
 impl Fragment {
-    /// Reads a document, or a piece of one; the outermost element.
+    /// Reads a document, or a piece of one; the outermost element, or several as the children of one without a name.
     ///
     /// # Panics
     /// When it is not well-formed.
@@ -53,7 +53,11 @@ impl Fragment {
                 _ => {}
             }
         }
-        open.pop().unwrap().children.into_iter().next_back().expect("an element")
+        let mut outermost = open.pop().unwrap();
+        match outermost.children.len() {
+            1 => outermost.children.remove(0),
+            _ => outermost,
+        }
     }
 
     fn of(start: &BytesStart<'_>) -> Self {
