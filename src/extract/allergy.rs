@@ -26,7 +26,10 @@ fn compound(resource: &Json) -> ((&'static str, &'static str), bool) {
     if !categories.is_empty() {
         return (OTHER, true);
     }
-    let product = |c: &Json| c.word("system").is_some_and(|s| s.ends_with("emis-drug-codes"));
+    let product = |c: &Json| {
+        c.word("system").is_some_and(|s| s.ends_with("emis-drug-codes"))
+            || c.word("display").is_some_and(|d| d.ends_with("(product)"))
+    };
     (if resource.at("code").list("coding").iter().any(product) { DRUG } else { OTHER }, false)
 }
 

@@ -15,13 +15,16 @@ use super::work::{COMPONENT, Kind, Statement, Work, agent_ref, complete, fixed, 
 use super::xml::Xml;
 use crate::model::derived_uuid;
 
+const OTHER: (&str, &str) = ("24591000000103", "Other report");
+
 /// Composition names seen in extracts of live systems; another name travels in words, as "Other report".
-const NAMES: [(&str, &str); 7] = [
-    ("24591000000103", "Other report"),
+const NAMES: [(&str, &str); 8] = [
+    OTHER,
     ("24631000000103", "Residential Home Visit Note"),
     ("24661000000108", "Hospital Inpatient Report"),
     ("25651000000106", "Home Visit Note"),
     ("25671000000102", "Surgery Consultation Note"),
+    ("25741000000100", "Third Party Consultation"),
     ("25761000000104", "Night Visit Note"),
     ("37351000000107", "Administration Note"),
 ];
@@ -110,7 +113,7 @@ fn body(x: &mut Xml, facts: &Facts, content: Xml, draft: &Draft, (note, empty): 
     }
 }
 
-/// The name of the consultation. A code outside the vocabulary of composition names stays in words.
+/// The name of the consultation. A code outside the vocabulary of composition names stays in words and as translation.
 fn name(x: &mut Xml, concept: &Json, draft: &mut Draft) {
     let listed = |c: &&Json| c.word("system").and_then(codes::oid) == Some(codes::SNOMED);
     let coding = concept.list("coding").iter().find(listed);
@@ -119,10 +122,10 @@ fn name(x: &mut Xml, concept: &Json, draft: &mut Draft) {
     let words = codes::words(concept);
     match (known, words) {
         (Some((code, display)), words) => fixed(x, code, display, words.as_deref()),
-        (None, Some(words)) => fixed(x, "24591000000103", "Other report", Some(&words)),
+        (None, Some(words)) => codes::under(x, OTHER, &words, concept),
         (None, None) => {
             draft.fault(Fault::NoCode);
-            fixed(x, "24591000000103", "Other report", Some("Consultation"));
+            fixed(x, OTHER.0, OTHER.1, Some("Consultation"));
         }
     }
 }

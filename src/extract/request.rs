@@ -8,6 +8,7 @@ use super::fhir::{self, Period, Reference};
 use super::json::Json;
 use super::reading::{Reading, Scene};
 use super::result;
+use super::supporting::{apart, supporting};
 use super::tree::Element;
 use super::work::{Kind, Statement, Target, Work, complete, fixed, id, participant};
 use super::xml::Xml;
@@ -141,18 +142,6 @@ fn requester(work: &mut Work<'_>, at: usize, draft: &mut Draft) -> Option<String
     found
 }
 
-/// `RelatedPerson` as two words.
-fn apart(kind: &str) -> String {
-    let mut words = String::new();
-    for letter in kind.chars() {
-        if letter.is_ascii_uppercase() && !words.is_empty() {
-            words.push(' ');
-        }
-        words.push(letter);
-    }
-    words
-}
-
 fn plan_text(work: &Work<'_>, at: usize, end: Option<&str>, draft: &mut Draft) {
     let resource = work.json(at);
     draft.say("Status", resource.word("status"));
@@ -205,69 +194,6 @@ fn referral_text(work: &mut Work<'_>, at: usize, draft: &mut Draft) -> Option<St
     draft.add(resource.word("description"));
     supporting(work, at, draft);
     recipient
-}
-
-/// What a request rests on: kind, day and words of each, one after another.
-fn supporting(work: &Work<'_>, at: usize, draft: &mut Draft) {
-    for reference in work.json(at).list("supportingInfo") {
-        let words = work.referred(at, reference);
-        let Some(found) = work.record.resolve(at, reference) else {
-            draft.fault(Fault::DanglingReference);
-            draft.say("Supporting Information", words.as_deref());
-            continue;
-        };
-        let entry = work.entry(found);
-        let words = match entry.kind.as_str() {
-            "MedicationRequest" | "MedicationStatement" => drug(work, found),
-            "DocumentReference" => codes::words(entry.json.at("type")).or(words),
-            "ReferralRequest" => entry.json.list("reasonCode").iter().find_map(codes::words).or(words),
-            "DiagnosticReport" => report_number(&entry.json).map(str::to_owned).or(words),
-            _ => words,
-        };
-        let said = [Some(format!("{}:", label_of(&entry.kind))), day(&entry.json).map(str::to_owned), words];
-        let said: Vec<String> = said.into_iter().flatten().collect();
-        draft.say("Supporting Information", Some(&format!("{{ {} }}", said.join(" "))));
-    }
-}
-
-/// What a resource is called in text.
-fn label_of(kind: &str) -> String {
-    match kind {
-        "DocumentReference" => "Document".to_owned(),
-        "DiagnosticReport" => "Pathology Report".to_owned(),
-        "MedicationRequest" | "MedicationStatement" => "Medication".to_owned(),
-        "ReferralRequest" => "Referral".to_owned(),
-        other => apart(other),
-    }
-}
-
-fn drug(work: &Work<'_>, at: usize) -> Option<String> {
-    let resource = work.json(at);
-    codes::words(resource.at("medicationCodeableConcept"))
-        .or_else(|| work.referred(at, resource.at("medicationReference")))
-}
-
-/// The number under which the laboratory sent a report.
-fn report_number<'a>(report: &'a Json<'a>) -> Option<&'a str> {
-    let identifiers = report.list("identifier");
-    let sent = |i: &&Json| i.word("system").is_some_and(|s| s.ends_with("2.16.840.1.113883.2.1.4.5.5"));
-    identifiers.iter().find(sent).or(identifiers.first())?.word("value")
-}
-
-/// The day of a resource, as it states it.
-fn day<'a>(resource: &'a Json<'a>) -> Option<&'a str> {
-    let times = [
-        resource.word("effectiveDateTime"),
-        resource.at("effectivePeriod").word("start"),
-        resource.at("dispenseRequest").at("validityPeriod").word("start"),
-        resource.word("created"),
-        resource.word("authoredOn"),
-        resource.word("issued"),
-        resource.word("indexed"),
-        resource.word("assertedDate"),
-        resource.word("date"),
-    ];
-    times.into_iter().flatten().next().map(|time| time.split('T').next().unwrap_or(time))
 }
 
 /// The recipient who answers: the first practitioner, else the first organisation. All others go to text.
