@@ -360,3 +360,22 @@ pub(super) fn registration(work: &mut Work<'_>) -> String {
     });
     x.into_text()
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::extract::trial::extract;
+
+    #[test]
+    fn a_name_outside_the_vocabulary_keeps_its_words_and_code() {
+        let (xml, _) = extract(
+            r#"{"resourceType": "Encounter", "id": "e", "period": {"start": "2011-02-03"}, "type": [{"coding": [
+                {"system": "http://snomed.info/sct", "code": "185317003", "display": "Telephone encounter"}]}]},
+               {"resourceType": "List", "id": "l", "encounter": {"reference": "Encounter/e"},
+                "code": {"coding": [{"code": "325851000000107"}]}}"#,
+        );
+        assert!(
+            xml.contains("<originalText>Telephone encounter</originalText><translation code=\"185317003\""),
+            "extract §7.1: {xml}"
+        );
+    }
+}

@@ -339,4 +339,23 @@ mod tests {
         assert!(xml.contains("file://localhost/8747DFC5-11B7-4A77-B2F3-7720CC58C2FC.txt"), "{xml}");
         assert_eq!(state(&account, "DocumentReference"), "mapped");
     }
+
+    #[test]
+    fn each_content_is_a_file_and_a_received_placeholder_stays_one() {
+        let (xml, _) = extract(
+            r#"{"resourceType": "DocumentReference", "id": "8747DFC5-11B7-4A77-B2F3-7720CC58C2FC", "created": "2020-12-16",
+            "type": {"coding": [{"system": "http://snomed.info/sct", "code": "823681000000100", "display": "Outpatient letter"}]},
+            "content": [{"attachment": {"contentType": "odd", "data": "JVBERi0xLjQ="}},
+              {"attachment": {"contentType": "text/plain", "title": "AbsentAttachmentX.txt", "data": "aGVsbG8="}}]}"#,
+        );
+        assert_eq!(xml.matches("<referredToExternalDocument").count(), 2, "extract §8.8: {xml}");
+        assert!(xml.contains("Content type: odd Looks like: application/pdf"), "{xml}");
+        assert!(xml.contains(r#"mediaType="application/octet-stream""#), "{xml}");
+        assert_eq!(
+            xml.matches("file://localhost/AbsentAttachment").count(),
+            1,
+            "its text says who must chase it"
+        );
+        assert!(xml.contains(r#"<translation code="823681000000100""#), "the type keeps its code: {xml}");
+    }
 }

@@ -480,4 +480,25 @@ mod tests {
         assert!(xml.contains("<originalText>Gout</originalText>") && xml.contains("Inactive Problem"));
         assert_eq!(state(&account, "Condition"), "mapped");
     }
+
+    #[test]
+    fn a_child_belongs_to_its_problem_and_both_say_so() {
+        let header = |kind: &str, other: &str| {
+            format!(
+                r#""extension": [{{"url": "x/RelatedProblemHeader-1", "extension": [{{"url": "type", "valueCode": "{kind}"}},
+                {{"url": "target", "valueReference": {{"reference": "Condition/{other}"}}}}]}}]"#
+            )
+        };
+        let (xml, _) = extract(&format!(
+            r#"{{"resourceType": "Condition", "id": "a", "code": {{"text": "Asthma"}}, {}}},
+               {{"resourceType": "Condition", "id": "b", "code": {{"text": "Wheeze"}}, {}}}"#,
+            header("child", "b"),
+            header("parent", "a")
+        ));
+        assert!(
+            xml.contains("Related Problem: Parent of Wheeze")
+                && xml.contains("Related Problem: Child of Asthma")
+        );
+        assert_eq!(xml.matches("<statementRef").count(), 1, "extract §8.4: only the parent links: {xml}");
+    }
 }
