@@ -253,7 +253,7 @@ fn coding<'t>(element: Element<'t>, draft: &mut Draft) -> Option<Coding<'t>> {
     let system = match element.attribute("codeSystem") {
         Some(SNOMED) => fhir::SNOMED.into(),
         Some(oid) => url(oid),
-        None if matches!(partition(code), Some(_)) => {
+        None if partition(code).is_some() => {
             draft.fault(Fault::InferredCodeSystem);
             fhir::SNOMED.into()
         }

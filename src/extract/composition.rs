@@ -65,6 +65,7 @@ pub(super) fn consultation(
     let recorder = participant_of(work, at, "REC", &mut draft);
     let performer = participant_of(work, at, "PPRF", &mut draft).or_else(|| recorder.clone());
     let place = place(work, at, &mut draft);
+    encounter.list("reason").iter().for_each(|reason| draft.concept("Reason", reason));
     let mut content = Xml::new();
     for topic in &consultation.topics {
         write_topic(work, &facts, topic, statement_of, &mut content, &mut draft);
@@ -369,7 +370,7 @@ mod tests {
     fn a_name_outside_the_vocabulary_keeps_its_words_and_code() {
         let (xml, _) = extract(
             r#"{"resourceType": "Encounter", "id": "e", "period": {"start": "2011-02-03"}, "type": [{"coding": [
-                {"system": "http://snomed.info/sct", "code": "185317003", "display": "Telephone encounter"}]}]},
+                {"system": "http://snomed.info/sct", "code": "185317003", "display": "Telephone encounter"}]}], "reason": [{"text": "Cough"}]},
                {"resourceType": "List", "id": "l", "encounter": {"reference": "Encounter/e"},
                 "code": {"coding": [{"code": "325851000000107"}]}}"#,
         );
@@ -377,5 +378,23 @@ mod tests {
             xml.contains("<originalText>Telephone encounter</originalText><translation code=\"185317003\""),
             "extract §7.1: {xml}"
         );
+        assert!(xml.contains("<text>Reason: Cough</text>"), "extract §1.5: {xml}");
+    }
+
+    #[test]
+    fn contained_lists_are_topics_and_categories_like_others() {
+        let (xml, _) = extract(
+            r##"{"resourceType": "Encounter", "id": "e", "type": [{"text": "Clinic"}]},
+               {"resourceType": "List", "id": "l", "encounter": {"reference": "Encounter/e"},
+                "code": {"coding": [{"code": "325851000000107"}]}, "entry": [{"item": {"reference": "#t"}}], "contained": [
+                  {"resourceType": "List", "id": "t", "title": "Chest", "code": {"coding": [{"code": "25851000000105"}]},
+                   "entry": [{"item": {"reference": "List/l#c"}}]},
+                  {"resourceType": "List", "id": "c", "title": "History", "code": {"coding": [{"code": "24781000000107"}]},
+                   "entry": [{"item": {"reference": "Observation/o"}}]}]},
+               {"resourceType": "Observation", "id": "o", "code": {"text": "Cough"}}"##,
+        );
+        let (topic, category) = (xml.find("Chest").unwrap(), xml.find("History").unwrap());
+        assert!(topic < category && category < xml.find("Cough").unwrap(), "extract §7.1: {xml}");
+        assert_eq!(xml.matches("<CompoundStatement").count(), 2, "no synthetic level: {xml}");
     }
 }

@@ -355,7 +355,7 @@ mod tests {
     fn an_order_keeps_its_instructions_and_comes_after_its_plan() {
         let order = ORDER.replace(
             r#""dispenseRequest": {"#,
-            r#""authoredOn": "2011-02-03", "note": [{"text": "weekly box"}], "dosageInstruction": [{"patientInstruction": "with food"}],
+            r#""authoredOn": "2011-02-03", "note": [{"text": "weekly box"}], "dosageInstruction": [{"patientInstruction": "with food"}], "reasonCode": [{"text": "pain"}],
             "dispenseRequest": {"expectedSupplyDuration": {"value": 28, "code": "d"}, "#,
         );
         let plan = PLAN
@@ -363,7 +363,7 @@ mod tests {
         let (xml, _) = extract(&format!("{order},{plan}"));
         assert!(
             xml.contains(
-                "Patient Instruction: with food Expected Supply Duration: 28 days Notes: weekly box"
+                "Patient Instruction: with food Reason: pain Expected Supply Duration: 28 days Notes: weekly box"
             ),
             "extract §8.5: {xml}"
         );

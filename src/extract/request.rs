@@ -6,6 +6,7 @@ use super::dates::{self, Span, When};
 use super::draft::Draft;
 use super::fhir::{self, Period, Reference};
 use super::json::Json;
+use super::quantities;
 use super::reading::{Reading, Scene};
 use super::result;
 use super::supporting::{apart, supporting};
@@ -153,6 +154,16 @@ fn plan_text(work: &Work<'_>, at: usize, end: Option<&str>, draft: &mut Draft) {
     }
     supporting(work, at, draft);
     draft.say("Occurrence ends", end);
+    let timing = resource.at("occurrenceTiming");
+    draft.concept("Occurrence", timing.at("code"));
+    for event in timing.list("event") {
+        draft.say("Occurrence", event.text());
+    }
+    draft.concept("As needed", resource.at("asNeededCodeableConcept"));
+    match resource.word("priority") {
+        Some("routine") | None => {}
+        Some(other) => draft.say("Priority", Some(other)),
+    }
     draft.say("Performer", work.referred(at, resource.at("performer")).as_deref());
     for site in resource.list("bodySite") {
         draft.concept("Body Site", site);
@@ -172,6 +183,14 @@ fn referral_text(work: &mut Work<'_>, at: usize, draft: &mut Draft) -> Option<St
         Some("routine" | "urgent") | None => {}
         Some(other) => draft.say("Priority", Some(other)),
     }
+    // What was called off never looks like what was asked for.
+    match resource.word("status") {
+        Some("active" | "completed" | "unknown") | None => {}
+        Some(other) => draft.say("Status", Some(other)),
+    }
+    draft.say("Occurrence", resource.word("occurrenceDateTime"));
+    draft.say("Occurrence", quantities::words("Period", resource.at("occurrencePeriod")).as_deref());
+    draft.concept("Type", resource.at("type"));
     for service in resource.list("serviceRequested") {
         draft.concept("Service Requested", service);
     }
@@ -402,5 +421,16 @@ mod tests {
         assert!(xml.contains("<text>Annotation: Mode:Written see letter</text>"), "{xml}");
         assert!(xml.contains("<responsibleParty typeCode=\"RESP\"><agentRef"), "{xml}");
         assert_eq!(state(&account, "ReferralRequest"), "mapped");
+    }
+
+    #[test]
+    fn a_referral_called_off_says_so() {
+        let (xml, _) = extract(
+            r#"{"resourceType": "ReferralRequest", "id": "r", "status": "cancelled", "description": "knee"},
+            {"resourceType": "ProcedureRequest", "id": "p", "intent": "plan", "code": {"text": "Flu jab"},
+             "occurrenceTiming": {"code": {"text": "yearly"}}, "priority": "urgent"}"#,
+        );
+        assert!(xml.contains("<text>Status: cancelled knee</text>"), "{xml}");
+        assert!(xml.contains("Occurrence: yearly Priority: urgent"), "extract §1.5: {xml}");
     }
 }
