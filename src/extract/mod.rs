@@ -35,6 +35,7 @@ mod report;
 mod request;
 mod result;
 mod run;
+mod shape;
 mod specimen;
 mod standing;
 mod supply;
@@ -51,7 +52,7 @@ use std::collections::HashMap;
 
 pub use account::{Account, AccountEntry, Fault, State, Unsent};
 pub use record::{DocumentWanted, Record, RecordFault, RecordLimits};
-pub use validate::Flaw;
+pub use validate::{Finding, Flaw};
 
 use crate::model::{Asid, ConversationId, MessageId, NhsNumber, OdsCode, Timestamp};
 
@@ -239,6 +240,11 @@ pub enum Refusal {
         #[from]
         source: Flaw,
     },
+}
+
+/// Checks the structure of a message as the gate of [`build`] does: the first flaws, none when there are none.
+pub fn validate(message: &str) -> Vec<Finding> {
+    validate::check(message)
 }
 
 /// Builds the extract of a record.
