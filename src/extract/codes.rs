@@ -55,7 +55,7 @@ pub(super) fn is_oid(text: &str) -> bool {
 pub(super) fn words(concept: &Json) -> Option<String> {
     let shown = |coding: &Json| {
         let (_, description) = described(coding);
-        coding.word("display").or(description).or(coding.word("code")).map(str::to_owned)
+        description.or(coding.word("display")).or(coding.word("code")).map(str::to_owned)
     };
     let known = |coding: &&Json| !coding.word("system").is_some_and(|s| NULLS.contains(&s));
     concept

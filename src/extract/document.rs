@@ -52,8 +52,7 @@ pub(super) fn statement(work: &mut Work<'_>, at: usize) -> Option<Statement> {
     let available = created.or(indexed);
     text(work, at, &mut draft);
     let author = resource.list("author").first().unwrap_or(&Json::Null);
-    let organisation = work.record.resolve(at, author).is_some_and(|a| work.entry(a).kind == "Organization");
-    let agent = if organisation { None } else { work.agent(at, author, &mut draft) };
+    let agent = work.agent(at, author, &mut draft);
     let files: Vec<File> =
         contents(resource).iter().enumerate().map(|(n, c)| file(work, at, n, c, &mut draft)).collect();
     let labelled = work.labelled[at] && work.parameters.interaction == super::Interaction::Uk07;

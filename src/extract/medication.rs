@@ -22,6 +22,28 @@ pub(super) enum Therapy {
     Order,
 }
 
+/// Where an entry comes among those of its day: a plan after the plan it replaces, orders after all plans.
+pub(super) fn rank(work: &Work<'_>, at: usize) -> usize {
+    let mut plan = at;
+    for steps in 0..REPLACED {
+        let entry = work.entry(plan);
+        if entry.kind != "MedicationRequest" {
+            return steps;
+        }
+        if therapy(&entry.json) == Therapy::Order {
+            return REPLACED;
+        }
+        match work.record.resolve(plan, entry.json.at("priorPrescription")) {
+            Some(prior) => plan = prior,
+            None => return steps,
+        }
+    }
+    REPLACED
+}
+
+/// Plans replaced one by another are followed no further than this; a lifetime of re-authorisations is fewer.
+const REPLACED: usize = 64;
+
 /// Whether the entry is written as a plan: intent plan, or another intent with a repeat prescription type.
 pub(super) fn therapy(resource: &Json) -> Therapy {
     match resource.word("intent") {

@@ -175,8 +175,9 @@ fn related(work: &Work<'_>, at: usize, draft: &mut Draft) -> Vec<Target> {
             }
         }
     }
+    // A header says what its target is to this problem: a child belongs to it, a parent has it.
     for (kind, target) in related_headers(resource) {
-        if kind == "parent" {
+        if kind == "child" {
             let found = work.record.resolve(at, target).filter(|found| *found != at);
             found.and_then(|f| work.targets.get(&f)).into_iter().for_each(&mut link);
         }
@@ -184,7 +185,7 @@ fn related(work: &Work<'_>, at: usize, draft: &mut Draft) -> Vec<Target> {
     links
 }
 
-/// The problems this one belongs to or comprises, with what they are to it.
+/// The problems this one belongs to or comprises, with what they are to it: EMIS writes `parent` where the target is.
 fn related_headers<'a>(resource: &'a Json<'a>) -> impl Iterator<Item = (&'a str, &'a Json<'a>)> {
     resource.extensions("RelatedProblemHeader").filter_map(|header| {
         let part = |name: &str| header.list("extension").iter().find(|e| e.word("url") == Some(name));
@@ -196,7 +197,12 @@ fn related_headers<'a>(resource: &'a Json<'a>) -> impl Iterator<Item = (&'a str,
 fn headers(work: &Work<'_>, at: usize, draft: &mut Draft) {
     for (kind, target) in related_headers(work.json(at)) {
         let words = work.referred(at, target).unwrap_or_default();
-        draft.add(Some(&format!("Related Problem: {} of {words}", capital(kind))));
+        let role = match kind {
+            "parent" => "Child".to_owned(),
+            "child" => "Parent".to_owned(),
+            other => capital(other),
+        };
+        draft.add(Some(&format!("Related Problem: {role} of {words}")));
     }
 }
 
@@ -431,7 +437,7 @@ fn related_content<'t>(
     };
     for target in linked(reading, link) {
         match target {
-            Some(other) if other.name() == "LinkSet" => extension.push(header("parent", other)),
+            Some(other) if other.name() == "LinkSet" => extension.push(header("child", other)),
             Some(other) => extension.extend(reading.resource(other).map(|content| Extension {
                 url: care!("RelatedClinicalContent-1"),
                 value: Value::Reference(content),
@@ -439,7 +445,7 @@ fn related_content<'t>(
             None => draft.fault(Fault::DanglingReference),
         }
     }
-    extension.extend(reading.parents(link).iter().map(|parent| header("child", *parent)));
+    extension.extend(reading.parents(link).iter().map(|parent| header("parent", *parent)));
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use super::codes::{self, Degrade, Lead};
 use super::dates::{self, Span, When};
 use super::draft::Draft;
 use super::fhir::{self, Period, Reference};
+use super::json::Json;
 use super::reading::{Reading, Scene};
 use super::result;
 use super::tree::Element;
@@ -121,14 +122,35 @@ fn requester(work: &mut Work<'_>, at: usize, draft: &mut Draft) -> Option<String
     }
     let found = work.agents.refer_for(work.record, &mut work.ids, at, agent, requester.at("onBehalfOf"));
     if found.is_none() {
-        let kind = work.record.resolve(at, agent).map(|a| work.entry(a).kind.as_str());
-        let words = kind.or(agent.word("display"));
-        draft.say("Requester", words);
-        if kind.is_none() {
-            draft.fault(Fault::UnknownAgent);
+        let entry = work.record.resolve(at, agent).map(|a| work.entry(a));
+        match entry.map(|e| e.kind.as_str()) {
+            // The patient is never named (extract §6).
+            Some("Patient") => draft.lead("Requester", Some("Patient")),
+            Some(kind) => {
+                draft.lead(
+                    &format!("Requester {}", apart(kind)),
+                    work.referred(at, agent).as_deref().or(Some(kind)),
+                );
+            }
+            None => {
+                draft.fault(Fault::UnknownAgent);
+                draft.lead("Requester", agent.word("display"));
+            }
         }
     }
     found
+}
+
+/// `RelatedPerson` as two words.
+fn apart(kind: &str) -> String {
+    let mut words = String::new();
+    for letter in kind.chars() {
+        if letter.is_ascii_uppercase() && !words.is_empty() {
+            words.push(' ');
+        }
+        words.push(letter);
+    }
+    words
 }
 
 fn plan_text(work: &Work<'_>, at: usize, end: Option<&str>, draft: &mut Draft) {
@@ -140,9 +162,7 @@ fn plan_text(work: &Work<'_>, at: usize, end: Option<&str>, draft: &mut Draft) {
     for reference in resource.list("reasonReference") {
         draft.say("Reason", work.referred(at, reference).as_deref());
     }
-    for supporting in resource.list("supportingInfo") {
-        draft.say("Supporting Information", work.referred(at, supporting).as_deref());
-    }
+    supporting(work, at, draft);
     draft.say("Occurrence ends", end);
     draft.say("Performer", work.referred(at, resource.at("performer")).as_deref());
     for site in resource.list("bodySite") {
@@ -166,9 +186,13 @@ fn referral_text(work: &mut Work<'_>, at: usize, draft: &mut Draft) -> Option<St
     for service in resource.list("serviceRequested") {
         draft.concept("Service Requested", service);
     }
-    draft.concept("Specialty", resource.at("specialty"));
-    for reason in resource.list("reasonCode").iter().skip(1) {
-        draft.concept("Reason", reason);
+    let specialty = resource.at("specialty");
+    let unknown = || specialty.list("coding").iter().find_map(|c| c.word("display")).map(str::to_owned);
+    draft.say("Specialty", codes::words(specialty).or_else(unknown).as_deref());
+    let further: Vec<String> = resource.list("reasonCode").iter().skip(1).filter_map(codes::words).collect();
+    draft.say("Reason Codes", Some(&further.join(",")));
+    for reason in resource.list("reasonReference") {
+        draft.say("Reason", work.referred(at, reason).as_deref());
     }
     let recipient = recipients(work, at, draft);
     let mut notes = Draft::default();
@@ -179,24 +203,90 @@ fn referral_text(work: &mut Work<'_>, at: usize, draft: &mut Draft) -> Option<St
     }
     draft.add(Some(&notes.listed()));
     draft.add(resource.word("description"));
-    for supporting in resource.list("supportingInfo") {
-        draft.say("Supporting Information", work.referred(at, supporting).as_deref());
-    }
+    supporting(work, at, draft);
     recipient
 }
 
+/// What a request rests on: kind, day and words of each, one after another.
+fn supporting(work: &Work<'_>, at: usize, draft: &mut Draft) {
+    for reference in work.json(at).list("supportingInfo") {
+        let words = work.referred(at, reference);
+        let Some(found) = work.record.resolve(at, reference) else {
+            draft.fault(Fault::DanglingReference);
+            draft.say("Supporting Information", words.as_deref());
+            continue;
+        };
+        let entry = work.entry(found);
+        let words = match entry.kind.as_str() {
+            "MedicationRequest" | "MedicationStatement" => drug(work, found),
+            "DocumentReference" => codes::words(entry.json.at("type")).or(words),
+            "ReferralRequest" => entry.json.list("reasonCode").iter().find_map(codes::words).or(words),
+            "DiagnosticReport" => report_number(&entry.json).map(str::to_owned).or(words),
+            _ => words,
+        };
+        let said = [Some(format!("{}:", label_of(&entry.kind))), day(&entry.json).map(str::to_owned), words];
+        let said: Vec<String> = said.into_iter().flatten().collect();
+        draft.say("Supporting Information", Some(&format!("{{ {} }}", said.join(" "))));
+    }
+}
+
+/// What a resource is called in text.
+fn label_of(kind: &str) -> String {
+    match kind {
+        "DocumentReference" => "Document".to_owned(),
+        "DiagnosticReport" => "Pathology Report".to_owned(),
+        "MedicationRequest" | "MedicationStatement" => "Medication".to_owned(),
+        "ReferralRequest" => "Referral".to_owned(),
+        other => apart(other),
+    }
+}
+
+fn drug(work: &Work<'_>, at: usize) -> Option<String> {
+    let resource = work.json(at);
+    codes::words(resource.at("medicationCodeableConcept"))
+        .or_else(|| work.referred(at, resource.at("medicationReference")))
+}
+
+/// The number under which the laboratory sent a report.
+fn report_number<'a>(report: &'a Json<'a>) -> Option<&'a str> {
+    let identifiers = report.list("identifier");
+    let sent = |i: &&Json| i.word("system").is_some_and(|s| s.ends_with("2.16.840.1.113883.2.1.4.5.5"));
+    identifiers.iter().find(sent).or(identifiers.first())?.word("value")
+}
+
+/// The day of a resource, as it states it.
+fn day<'a>(resource: &'a Json<'a>) -> Option<&'a str> {
+    let times = [
+        resource.word("effectiveDateTime"),
+        resource.at("effectivePeriod").word("start"),
+        resource.at("dispenseRequest").at("validityPeriod").word("start"),
+        resource.word("created"),
+        resource.word("authoredOn"),
+        resource.word("issued"),
+        resource.word("indexed"),
+        resource.word("assertedDate"),
+        resource.word("date"),
+    ];
+    times.into_iter().flatten().next().map(|time| time.split('T').next().unwrap_or(time))
+}
+
+/// The recipient who answers: the first practitioner, else the first organisation. All others go to text.
 fn recipients(work: &mut Work<'_>, at: usize, draft: &mut Draft) -> Option<String> {
-    let mut responsible = None;
-    for recipient in work.json(at).list("recipient") {
+    let recipients = work.json(at).list("recipient");
+    let kind_of = |r: &Json| work.record.resolve(at, r).map(|r| work.entry(r).kind.as_str());
+    let first =
+        |kinds: &[&str]| recipients.iter().position(|r| kind_of(r).is_some_and(|k| kinds.contains(&k)));
+    let chosen = first(&["Practitioner", "PractitionerRole"]).or_else(|| first(&["Organization"]));
+    let responsible = chosen.and_then(|n| work.agents.refer(work.record, &mut work.ids, at, &recipients[n]));
+    for (n, recipient) in recipients.iter().enumerate() {
+        if Some(n) == chosen && responsible.is_some() {
+            continue;
+        }
         let kind = work.record.resolve(at, recipient).map(|r| work.entry(r).kind.as_str());
         let name = work.referred(at, recipient);
         match kind {
-            Some("Practitioner" | "Organization" | "PractitionerRole") if responsible.is_none() => {
-                responsible = work.agents.refer(work.record, &mut work.ids, at, recipient);
-            }
             Some("Organization") => draft.say("Recipient Org", name.as_deref()),
-            Some("HealthcareService") => draft.say("Recipient Healthcare Service", name.as_deref()),
-            Some(_) => draft.say("Recipient", name.as_deref()),
+            Some(kind) => draft.say(&format!("Recipient {}", apart(kind)), name.as_deref()),
             None => {
                 draft.fault(Fault::DanglingReference);
                 draft.say("Recipient", name.as_deref());
@@ -207,13 +297,13 @@ fn recipients(work: &mut Work<'_>, at: usize, draft: &mut Draft) -> Option<Strin
 }
 
 fn priority(x: &mut Xml, word: Option<&str>) {
-    let (code, display) = match word {
-        Some("routine") => ("394848005", "Normal"),
-        Some("urgent") => ("394849002", "High"),
+    let (code, display, original) = match word {
+        Some("routine") => ("394848005", "Normal", "Routine"),
+        Some("urgent") => ("394849002", "High", "Urgent"),
         Some(_) | None => return,
     };
     let attributes = [("code", code), ("codeSystem", codes::SNOMED), ("displayName", display)];
-    x.with("priorityCode", &attributes, |x| x.leaf("originalText", &[], word.unwrap_or_default()));
+    x.with("priorityCode", &attributes, |x| x.leaf("originalText", &[], original));
 }
 
 /// Reads a plan.

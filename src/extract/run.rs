@@ -318,10 +318,11 @@ fn outside(work: &Work<'_>, written: HashMap<usize, Vec<Statement>>, composition
     let mut rest: Vec<(usize, Vec<Statement>)> = written.into_iter().filter(|(_, s)| !s.is_empty()).collect();
     rest.sort_by_cached_key(|(at, statements)| {
         let entry = work.entry(*at);
+        // Of one day, a plan comes before its orders, whichever of them has a time: who reads on knows it then.
+        let rank = medication::rank(work, *at);
         let time = statements.last().and_then(|s| s.time.clone());
-        // Of one moment, a plan comes before its orders.
-        let order = work.targets.get(at).is_some_and(|t| t.mood == "ORD");
-        (time, &entry.kind, order, &entry.id, *at)
+        let day = time.as_ref().map(|t| t.get(..8).unwrap_or(t).to_owned());
+        (day, rank, time, &entry.kind, &entry.id, *at)
     });
     for (at, statements) in rest {
         compositions.push_str(&composition::alone(work, &work.entry(at).key, &statements));

@@ -109,11 +109,9 @@ fn facts(work: &mut Work<'_>, at: usize, first: bool, level: &Level) -> Facts {
     let moment = draft.date("Collected", collection.at("collectedDateTime"));
     let (start, end) = draft.period("Collected", collection.at("collectedPeriod"));
     let received = draft.date("Received Date", resource.at("receivedTime"));
-    let collected = match moment {
-        Some(moment) => Span::At(moment),
-        None if start.is_some() || end.is_some() => Span::between(start, end),
-        None => Span::at(received.clone()),
-    };
+    // Receivers read one moment: when collecting began, else when the specimen arrived (extract §8.6).
+    let collected = Span::at(moment.or(start).or_else(|| received.clone()));
+    draft.say("Collection ended", end.as_ref().and_then(|_| collection.at("collectedPeriod").word("end")));
     for note in resource.list("note") {
         draft.add(note.word("text"));
     }
@@ -121,8 +119,10 @@ fn facts(work: &mut Work<'_>, at: usize, first: bool, level: &Level) -> Facts {
     draft.concept("Collection Method", collection.at("method"));
     draft.say("Quantity", quantities::words("Quantity", collection.at("quantity")).as_deref());
     let fasting = collection.extension("FastingStatus").choice("value");
-    let fasting = fasting.and_then(|(kind, value)| quantities::words(kind, value));
-    draft.say("Fasting Status", fasting.as_deref());
+    if let Some((kind, value)) = fasting {
+        let label = if kind == "Duration" { "Fasting Duration" } else { "Fasting Status" };
+        draft.say(label, quantities::words(kind, value).as_deref());
+    }
     if let Some(received) = resource.word("receivedTime").filter(|_| received.is_some()) {
         draft.say("Received Date", Some(received));
     }

@@ -99,13 +99,6 @@ fn repeats(resource: &Json, draft: &mut Draft) -> String {
             "1"
         }
     };
-    for (name, label) in [
-        ("numberOfRepeatPrescriptionsIssued", "Repeats Issued"),
-        ("authorisationExpiryDate", "Expiry Date"),
-        ("reviewDate", "Review Date"),
-    ] {
-        draft.say(label, part(name).and_then(|e| e.choice("value")).and_then(|(_, v)| v.text()));
-    }
     number.to_owned()
 }
 
@@ -116,17 +109,15 @@ fn plan_text(work: &Work<'_>, at: usize, draft: &mut Draft) {
         Some("plan") | None => {}
         Some(other) => draft.say("Intent", Some(other)),
     }
-    let instructions = resource.list("dosageInstruction").iter().chain(resource.list("dosage"));
-    for instruction in instructions {
-        draft.say("Patient Instruction", instruction.word("patientInstruction"));
-    }
+    instructions(resource, draft);
     duration(resource, draft);
+    issues(resource, draft);
     match resource.word("priority") {
         Some("routine") | None => {}
         Some(other) => draft.say("Priority", Some(other)),
     }
     draft.concept("Substitution", resource.at("substitution").at("reason"));
-    draft.notes(resource);
+    notes(resource, draft);
     if let Some(stated) = work.stated.get(&at).map(|s| work.json(*s)) {
         let last = stated.extension("LastIssueDate").choice("value").and_then(|(_, v)| v.text());
         let plan_start = resource.at("dispenseRequest").at("validityPeriod");
@@ -152,9 +143,49 @@ fn said(resource: &Json, note: &Json) -> bool {
     resource.list("note").iter().any(|n| n.word("text") == note.word("text"))
 }
 
+/// How far a repeat has come; that nothing was issued yet goes without saying.
+fn issues(resource: &Json, draft: &mut Draft) {
+    let information = resource.extension("MedicationRepeatInformation");
+    for (name, label) in [
+        ("numberOfRepeatPrescriptionsIssued", "Repeats Issued"),
+        ("authorisationExpiryDate", "Expiry Date"),
+        ("reviewDate", "Review Date"),
+    ] {
+        let part = information.list("extension").iter().find(|e| e.word("url") == Some(name));
+        let value = part.and_then(|e| e.choice("value")).and_then(|(_, v)| v.text());
+        draft.say(label, value.filter(|v| *v != "0"));
+    }
+}
+
+fn instructions(resource: &Json, draft: &mut Draft) {
+    let instructions = resource.list("dosageInstruction").iter().chain(resource.list("dosage"));
+    for instruction in instructions {
+        draft.say("Patient Instruction", instruction.word("patientInstruction"));
+    }
+}
+
+fn notes(resource: &Json, draft: &mut Draft) {
+    let notes: Vec<&str> = resource.list("note").iter().filter_map(|n| n.word("text")).collect();
+    draft.say("Notes", Some(&notes.join(" ")));
+}
+
+/// How long a supply lasts, in words: a code of UCUM alone says it too.
 fn duration(resource: &Json, draft: &mut Draft) {
     let duration = resource.at("dispenseRequest").at("expectedSupplyDuration");
-    draft.say("Expected Supply Duration", quantities::words("Duration", duration).as_deref());
+    let unit = match duration.word("code") {
+        Some("h") => Some("hour"),
+        Some("d") => Some("day"),
+        Some("wk") => Some("week"),
+        Some("mo") => Some("month"),
+        Some("a") => Some("year"),
+        Some(_) | None => None,
+    };
+    let words = match (duration.word("value"), unit) {
+        (Some("1"), Some(unit)) => Some(format!("1 {unit}")),
+        (Some(value), Some(unit)) => Some(format!("{value} {unit}s")),
+        (_, _) => quantities::words("Duration", duration),
+    };
+    draft.say("Expected Supply Duration", words.as_deref());
 }
 
 pub(super) fn prescribe(work: &Work<'_>, at: usize, facts: &mut Facts, x: &mut Xml) {
@@ -168,8 +199,9 @@ pub(super) fn prescribe(work: &Work<'_>, at: usize, facts: &mut Facts, x: &mut X
         Some("order") | None => {}
         Some(other) => facts.draft.say("Intent", Some(other)),
     }
+    instructions(resource, &mut facts.draft);
     duration(resource, &mut facts.draft);
-    facts.draft.notes(resource);
+    notes(resource, &mut facts.draft);
     supply(x, "ehrSupplyPrescribe", "RQO", |x| {
         id(x, &facts.own);
         agency(x, work, at);

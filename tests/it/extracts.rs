@@ -1,9 +1,8 @@
-//! Whole records become extracts: schema-valid, balanced, the same every time, and as complete as the scorers say.
+//! Whole records become extracts: schema-valid, balanced and the same every time. How complete they are is told by `scores`.
 //!
 //! The records and scorers are in `../shared`; where they are missing the test says that it skipped, as it does for a
 //! tool unless the environment requires tools.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -21,7 +20,8 @@ fn shared() -> Option<PathBuf> {
     tools::shared("")
 }
 
-fn tool(name: &str) -> bool {
+/// Whether that program is there.
+pub fn tool(name: &str) -> bool {
     let found = std::env::var_os("PATH")
         .is_some_and(|path| std::env::split_paths(&path).any(|p| p.join(name).is_file()));
     available(name, found)
@@ -101,7 +101,8 @@ fn documents(record: &Record) -> Documents {
     documents
 }
 
-fn build(path: &Path, interaction: Interaction) -> Result<Extract, Refusal> {
+/// The extract of a record of the fixtures.
+pub fn build(path: &Path, interaction: Interaction) -> Result<Extract, Refusal> {
     let bytes = read(path);
     let record = Record::parse(&bytes, &RecordLimits::default()).unwrap();
     extract::build(&record, &parameters(&number_of(&bytes), interaction), &documents(&record))
@@ -200,71 +201,6 @@ fn labelled_entries_carry_their_label_in_uk07() {
         xml.matches("confidentialityCode").count() >= 4,
         "statement and document of both labelled entries"
     );
-}
-
-/// Scores below which no change may fall: (bundle, facts agreed with EMIS).
-const EMIS: [(&str, f64); 5] =
-    [("PWTP10", 1.0), ("PWTP2", 1.0), ("PWTP3", 1.0), ("PWTP5", 1.0), ("PWTP7", 1.0)];
-
-/// The same for the entries of another mapper's extracts of 2022.
-const INVENTORY: [(&str, f64); 5] =
-    [("Birdi", 0.8829), ("Gainsford", 0.5682), ("Livermore", 0.8172), ("Nel", 0.6321), ("Yamura", 0.9559)];
-
-#[test]
-fn extracts_say_what_the_source_system_says_itself() {
-    let (Some(shared), true) = (shared(), tool("python3")) else { return };
-    let reached = scores(&EMIS, |name, ours| {
-        let folder = shared.join("fixtures/emis-join");
-        let bundle = folder.join(format!("{name}.json"));
-        std::fs::write(ours, build(&bundle, Interaction::Uk06).unwrap().xml).unwrap();
-        let mut command = Command::new("python3");
-        command
-            .arg(shared.join("tools/emis-join"))
-            .arg(bundle)
-            .arg(ours)
-            .arg(folder.join(format!("{name}-emis.xml")));
-        command
-    });
-    hold(&EMIS, &reached);
-}
-
-#[test]
-fn extracts_hold_the_entries_that_another_mapper_found() {
-    let (Some(shared), true) = (shared(), tool("python3")) else { return };
-    let reached = scores(&INVENTORY, |name, ours| {
-        let folder = shared.join("fixtures/inventory");
-        std::fs::write(ours, build(&folder.join(format!("{name}.json")), Interaction::Uk06).unwrap().xml)
-            .unwrap();
-        let mut command = Command::new("python3");
-        command
-            .arg(shared.join("tools/extract-inventory"))
-            .arg(folder.join(format!("{name}-peer.xml")))
-            .arg(ours);
-        command
-    });
-    hold(&INVENTORY, &reached);
-}
-
-fn scores(floors: &[(&str, f64)], command: impl Fn(&str, &Path) -> Command) -> BTreeMap<String, f64> {
-    let folder = tempfile::tempdir().unwrap();
-    let mut reached = BTreeMap::new();
-    for (name, _) in floors {
-        let output = command(name, &folder.path().join("ours.xml")).output().unwrap();
-        let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        println!("{name}\n{said}");
-        let score = said.split("score=").nth(1).and_then(|s| s.trim().parse().ok());
-        reached.insert((*name).to_owned(), score.unwrap_or_else(|| panic!("{name}: no score in {said}")));
-    }
-    reached
-}
-
-fn hold(floors: &[(&str, f64)], reached: &BTreeMap<String, f64>) {
-    for (name, floor) in floors {
-        println!("{name:10} {:.4} (floor {floor:.4})", reached[*name]);
-    }
-    for (name, floor) in floors {
-        assert!(reached[*name] >= *floor, "{name} fell to {} from {floor}", reached[*name]);
-    }
 }
 
 #[test]
