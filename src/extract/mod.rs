@@ -36,6 +36,7 @@ mod report;
 mod request;
 mod result;
 mod run;
+mod shape;
 mod specimen;
 mod standing;
 mod supply;
@@ -53,7 +54,7 @@ use std::collections::HashMap;
 
 pub use account::{Account, AccountEntry, Fault, State, Unsent};
 pub use record::{DocumentWanted, Record, RecordFault, RecordLimits};
-pub use validate::Flaw;
+pub use validate::{Finding, Flaw};
 
 use crate::model::{Asid, ConversationId, MessageId, NhsNumber, OdsCode, Timestamp};
 
@@ -241,6 +242,11 @@ pub enum Refusal {
         #[from]
         source: Flaw,
     },
+}
+
+/// Checks the structure of a message as the gate of [`build`] does: the first flaws, none when there are none.
+pub fn validate(message: &str) -> Vec<Finding> {
+    validate::check(message)
 }
 
 /// Builds the extract of a record.

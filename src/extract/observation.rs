@@ -59,11 +59,12 @@ pub(super) fn members(work: &Work<'_>, at: usize) -> Vec<usize> {
 
 /// The resources that an Observation names as its members.
 fn targets(record: &Record, at: usize) -> impl Iterator<Item = usize> {
-    let related = record
-        .json(at)
-        .list("related")
-        .iter()
-        .filter(|r| matches!(r.word("type"), None | Some("has-member")));
+    // Some systems leave the type out in test groups, which have a specimen; elsewhere it could be any relation.
+    let tested = !record.json(at).at("specimen").is_nothing();
+    let related = record.json(at).list("related").iter().filter(move |r| match r.word("type") {
+        Some(kind) => kind == "has-member",
+        None => tested,
+    });
     related.filter_map(move |r| record.resolve(at, r.at("target")))
 }
 

@@ -64,14 +64,15 @@ pub(super) fn statement(work: &mut Work<'_>, at: usize) -> Option<Statement> {
     let mut inner = Xml::new();
     let (filing, results) = sorted(work, at, &mut draft);
     laboratory_says(work, at, &level, &mut inner);
-    for comment in filing {
-        laboratory::filing(work, comment, &mut inner);
+    for comment in &filing {
+        laboratory::filing(work, *comment, &mut inner);
     }
+    let nothing = filing.is_empty() && resource.word("conclusion").is_none();
     let specimens = specimens(work, at, &results, &mut draft);
     for (specimen, results) in &specimens {
         specimen::write(work, *specimen, results, &level, &mut inner);
     }
-    let empty = specimens.is_empty() && inner.is_empty() && draft.is_silent();
+    let empty = specimens.is_empty() && nothing && draft.is_silent();
     let words = if empty { "EMPTY REPORT".to_owned() } else { draft.lines() };
     if !words.is_empty() {
         let note = work.part(at, "narrative/0");
@@ -308,4 +309,89 @@ fn known_status(words: &str) -> Option<&'static str> {
     ["registered", "partial", "preliminary", "final", "amended", "corrected", "appended", "cancelled"]
         .into_iter()
         .find(|known| *known == stated)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::extract::trial::{extract, state};
+
+    const REPORT: &str = r#"{"resourceType": "DiagnosticReport", "id": "15D6C748-100D-46E3-A8BC-DFEA5F2DB2BD",
+      "status": "final", "issued": "2019-04-03T12:00:00Z", "conclusion": "Normal",
+      "identifier": [{"system": "urn:oid:2.16.840.1.113883.2.1.4.5.5", "value": "77"}],
+      "specimen": [{"reference": "Specimen/s"}],
+      "result": [{"reference": "Observation/g"}, {"reference": "Observation/f"}, {"reference": "Observation/loose"},
+        {"reference": "Observation/none"}, {"reference": "Observation/g"}]},
+     {"resourceType": "Specimen", "id": "s", "type": {"text": "Blood"}, "accessionIdentifier": {"value": "A1"},
+      "collection": {"collectedDateTime": "2019-04-01"}, "receivedTime": "2019-04-02"},
+     {"resourceType": "Observation", "id": "g", "code": {"text": "FBC"}, "specimen": {"reference": "Specimen/s"},
+      "comment": "fasting", "related": [{"type": "has-member", "target": {"reference": "Observation/m"}},
+        {"type": "has-member", "target": {"reference": "Observation/mf"}}]},
+     {"resourceType": "Observation", "id": "m", "code": {"text": "Hb"}, "valueQuantity": {"value": 142, "unit": "g/L"}},
+     {"resourceType": "Observation", "id": "mf", "code": {"coding": [{"code": "37331000000100"}]}, "comment": "no action"},
+     {"resourceType": "Observation", "id": "f", "code": {"coding": [{"code": "37331000000100"}]}, "comment": "told patient"},
+     {"resourceType": "Observation", "id": "loose", "code": {"text": "ESR"}, "valueQuantity": {"value": 5}}"#;
+
+    #[test]
+    fn a_report_holds_specimens_groups_results_and_whose_comment_is_whose() {
+        let (xml, account) = extract(REPORT);
+        let at = |words: &str| xml.find(words).unwrap_or_else(|| panic!("{words} in {xml}"));
+        assert!(xml.contains(r#"root="2.16.840.1.113883.2.1.4.5.5" extension="77""#), "{xml}");
+        let order = [
+            r#"code="16488004""#,
+            "Interpretation: Normal",
+            "Status: final",
+            "CommentType:USER COMMENT\nCommentDate:UNK\n\ntold patient",
+            r#"code="123038009""#,
+            r#"extension="A1""#,
+            "<desc>Blood</desc>",
+            "Received Date: 2019-04-02",
+            r#"classCode="BATTERY""#,
+            "<originalText>Hb</originalText>",
+            "CommentType:AGGREGATE COMMENT SET\nCommentDate:UNK\n\nfasting",
+            "CommentType:USER COMMENT\nCommentDate:UNK\n\nno action",
+            "<desc>NOT PRESENT</desc>",
+            "<originalText>ESR</originalText>",
+        ];
+        assert!(order.windows(2).all(|pair| at(pair[0]) < at(pair[1])), "extract §8.6: {xml}");
+        assert_eq!(state(&account, "DiagnosticReport"), "degraded", "one result leads nowhere");
+        assert_eq!(state(&account, "Specimen"), "mapped");
+        assert_eq!(xml.matches("<originalText>FBC</originalText>").count(), 1, "nothing is repeated outside");
+    }
+
+    #[test]
+    fn a_report_with_nothing_in_it_and_a_specimen_without_results_say_so() {
+        let (xml, _) = extract(r#"{"resourceType": "DiagnosticReport", "id": "r", "status": "final"}"#);
+        assert!(xml.contains("\n\nEMPTY REPORT"), "{xml}");
+        let specimen = r#"{"resourceType": "DiagnosticReport", "id": "r", "specimen": [{"reference": "Specimen/s"}]},
+            {"resourceType": "Specimen", "id": "s"}"#;
+        let (xml, _) = extract(specimen);
+        assert!(xml.contains("LAB SPECIMEN COMMENT(E271)\nCommentDate:UNK\n\nEMPTY SPECIMEN"), "{xml}");
+        assert!(
+            xml.contains("<originalText>EMPTY SPECIMEN</originalText>"),
+            "some receivers need an observation"
+        );
+    }
+
+    #[test]
+    fn a_report_is_read_as_it_was_written() {
+        let (xml, _) = extract(REPORT);
+        let reading = crate::extract::read(xml.as_bytes(), &crate::extract::Expected::default()).unwrap();
+        let bundle: serde_json::Value = serde_json::from_slice(&reading.json).unwrap();
+        let all = |kind: &str| -> Vec<&serde_json::Value> {
+            let resources = bundle["entry"].as_array().unwrap().iter().map(|e| &e["resource"]);
+            resources.filter(|r| r["resourceType"] == kind).collect()
+        };
+        let report = all("DiagnosticReport")[0];
+        assert_eq!((&report["conclusion"], &report["status"]), (&"Normal".into(), &"final".into()));
+        assert_eq!(report["identifier"][1]["value"], "77");
+        assert_eq!(all("Specimen")[0]["accessionIdentifier"]["value"], "A1");
+        let named = |words: &str| all("Observation").into_iter().find(|o| o["code"]["text"] == words);
+        let group = named("FBC").expect("the group is an Observation");
+        assert_eq!(group["comment"], "fasting", "no header is shown (extract §13.3)");
+        let hb = named("Hb").expect("the result is one too");
+        assert_eq!(hb["valueQuantity"]["value"], 142);
+        assert_eq!(hb["related"][0]["type"], "derived-from");
+        let said = |words: &str| all("Observation").iter().filter(|o| o["comment"] == words).count();
+        assert_eq!((said("told patient"), said("no action")), (1, 2), "that of a group is the group's, too");
+    }
 }

@@ -12,7 +12,7 @@ use super::json::Json;
 use super::message::Levels;
 use super::placement::Placement;
 use super::record::{Entry, Record};
-use super::standing::{Part, members, part, plan_of, stands_for};
+use super::standing::{Part, above, members, part, plan_of, stands_for};
 use super::work::{Kind, OBSERVATION, Statement, Work, id};
 use super::xml::Xml;
 use super::{
@@ -48,7 +48,9 @@ pub(super) fn build(
     let xml = message::write(&work, &levels, &effective, compositions);
     let states = record.entries().iter().map(|e| e.key.clone()).zip(work.states).collect();
     let account = Account::draw(states).map_err(|ids| Refusal::Unbalanced { ids })?;
-    validate::check(&xml)?;
+    if let Some(finding) = validate::check(&xml).into_iter().next() {
+        return Err(finding.flaw.into());
+    }
     Ok(Extract { xml: xml.into_bytes(), account, attachments: work.attachments })
 }
 
@@ -167,9 +169,11 @@ fn spread_labels(work: &mut Work<'_>, placement: &Placement) -> Result<(), Refus
         .flat_map(|(_, category)| category.items.clone())
         .collect();
     listed.into_iter().for_each(|at| work.labelled[at] = true);
-    let headers: Vec<usize> =
-        work.members.iter().filter(|(_, h)| work.labelled[**h]).map(|(m, _)| *m).collect();
-    headers.into_iter().for_each(|at| work.labelled[at] = true);
+    let held: Vec<usize> = work.held.iter().filter(|(_, r)| work.labelled[**r]).map(|(at, _)| *at).collect();
+    held.into_iter().for_each(|at| work.labelled[at] = true);
+    let labelled_above = |m: &&usize| above(&work.members, **m).iter().any(|header| work.labelled[*header]);
+    let members: Vec<usize> = work.members.keys().filter(labelled_above).copied().collect();
+    members.into_iter().for_each(|at| work.labelled[at] = true);
     let count = work.labelled.iter().filter(|l| **l).count();
     match work.parameters.interaction {
         Interaction::Uk06 if count > 0 => Err(Refusal::LabelCannotTravel { count }),

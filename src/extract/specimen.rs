@@ -17,6 +17,9 @@ use super::xml::Xml;
 /// Where a specimen keeps the number that the laboratory gave it.
 const ACCESSION: &str = "2.16.840.1.113883.2.1.4.5.2";
 
+/// What stands in a specimen without results.
+const EMPTY: &str = "EMPTY SPECIMEN";
+
 /// What is written for a specimen.
 struct Facts {
     role: String,
@@ -51,7 +54,7 @@ pub(super) fn write(
     let mut inner = Xml::new();
     let mut draft = facts.draft;
     if specimen.is_some() && results.is_empty() {
-        draft.add(Some("EMPTY SPECIMEN"));
+        draft.add(Some(EMPTY));
     }
     let note = work.part(of, "specimen/note");
     if !draft.is_silent() {
@@ -85,10 +88,9 @@ pub(super) fn write(
                     if facts.collected != Span::Unknown {
                         facts.collected.write(x, "UNK");
                     }
-                    if let Some(kind) = &facts.kind {
-                        let material = [("classCode", "MAT"), ("determinerCode", "INSTANCE")];
-                        x.with("specimenSpecimenMaterial", &material, |x| x.leaf("desc", &[], kind));
-                    }
+                    let material = [("classCode", "MAT"), ("determinerCode", "INSTANCE")];
+                    let kind = facts.kind.as_deref().unwrap_or_default();
+                    x.with("specimenSpecimenMaterial", &material, |x| x.leaf("desc", &[], kind));
                 });
             });
             x.append(&inner.into_text());
@@ -147,7 +149,7 @@ fn empty(work: &mut Work<'_>, of: usize, level: &Level, x: &mut Xml) {
     x.with("component", &COMPONENT, |x| {
         x.with("ObservationStatement", &OBSERVATION, |x| {
             id(x, &own);
-            x.with("code", &[("nullFlavor", "UNK")], |x| x.leaf("originalText", &[], "EMPTY SPECIMEN"));
+            x.with("code", &[("nullFlavor", "UNK")], |x| x.leaf("originalText", &[], EMPTY));
             complete(x);
             Span::Unknown.write(x, "UNK");
             dates::write(x, "availabilityTime", level.available.as_deref());

@@ -66,7 +66,7 @@ pub(super) fn members(record: &Record) -> HashMap<usize, usize> {
 }
 
 /// The Observation and the headers above it.
-fn above(members: &HashMap<usize, usize>, at: usize) -> Vec<usize> {
+pub(super) fn above(members: &HashMap<usize, usize>, at: usize) -> Vec<usize> {
     let mut chain = vec![at];
     let mut top = at;
     while let Some(header) = members.get(&top) {
