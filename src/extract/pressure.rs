@@ -64,6 +64,8 @@ pub(super) fn statement(work: &mut Work<'_>, at: usize, triple: &Triple<'_>) -> 
     let own = work.own(at);
     let mut draft = Draft::default();
     observation::text(work, at, &mut draft);
+    // The panel is a compound, which has no interpretation of its own.
+    draft.concept("Interpretation", resource.at("interpretation"));
     for (name, part) in [("Systolic", triple.systolic), ("Diastolic", triple.diastolic)] {
         draft.concept(&format!("{name} Measurement Absent"), part.at("dataAbsentReason"));
     }
@@ -176,5 +178,12 @@ mod tests {
     fn a_triple_that_does_not_fit_keeps_its_components_in_text() {
         let (xml, _) = extract(&PANEL.replace("271649006", "999"));
         assert!(!xml.contains("BATTERY") && xml.contains(": 120"), "{xml}");
+    }
+
+    #[test]
+    fn the_interpretation_of_the_panel_is_in_its_narrative() {
+        let judged = PANEL.replacen('{', r#"{"interpretation": {"text": "Abnormal"}, "#, 1);
+        let (xml, _) = extract(&judged);
+        assert!(xml.contains("BATTERY") && xml.contains("Interpretation: Abnormal"), "extract §8.2: {xml}");
     }
 }
