@@ -309,4 +309,29 @@ mod tests {
         );
         assert!(xml.contains("Recorded by: Night nurse"), "{xml}");
     }
+
+    #[test]
+    fn a_practitioner_of_two_organisations_is_two_agents_in_the_order_of_names() {
+        let order = |id: &str, of: &str| {
+            format!(
+                r#"{{"resourceType": "ProcedureRequest", "id": "{id}", "intent": "plan", "code": {{"text": "x"}},
+                "requester": {{"agent": {{"reference": "Practitioner/d"}}, "onBehalfOf": {{"reference": "Organization/{of}"}}}}}}"#
+            )
+        };
+        let (xml, _) = extract(&format!(
+            r#"{}, {}, {{"resourceType": "Practitioner", "id": "d", "name": [{{"family": "Test"}}], "identifier": [
+                {{"system": "https://fhir.hl7.org.uk/Id/gmp-number", "value": "G1234567"}}]}},
+               {{"resourceType": "Organization", "id": "g", "name": "Surgery"}},
+               {{"resourceType": "Organization", "id": "h", "name": "Clinic"}}"#,
+            order("1", "g"),
+            order("2", "h")
+        ));
+        assert_eq!(xml.matches("<family>Test</family>").count(), 2, "extract §6: {xml}");
+        assert_eq!(
+            xml.matches(r#"root="2.16.840.1.113883.2.1.4.2" extension="G1234567""#).count(),
+            2,
+            "{xml}"
+        );
+        assert!(xml.contains("<name>Surgery</name>") && xml.contains("<name>Clinic</name>"), "{xml}");
+    }
 }

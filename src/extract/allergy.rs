@@ -11,7 +11,7 @@ use super::reading::{Reading, Scene};
 use super::result;
 use super::tree::Element;
 use super::work::{
-    COMPONENT, Kind, OBSERVATION, Statement, Target, Work, annotation, complete, id, participant,
+    COMPONENT, Kind, OBSERVATION, Statement, Target, Work, annotation, complete, fixed, id, participant,
 };
 use super::xml::Xml;
 
@@ -26,7 +26,10 @@ fn compound(resource: &Json) -> ((&'static str, &'static str), bool) {
     if !categories.is_empty() {
         return (OTHER, true);
     }
-    let product = |c: &Json| c.word("system").is_some_and(|s| s.ends_with("emis-drug-codes"));
+    let product = |c: &Json| {
+        c.word("system").is_some_and(|s| s.ends_with("emis-drug-codes"))
+            || c.word("display").is_some_and(|d| d.ends_with("(product)"))
+    };
     (if resource.at("code").list("coding").iter().any(product) { DRUG } else { OTHER }, false)
 }
 
@@ -86,6 +89,40 @@ pub(super) fn statement(work: &mut Work<'_>, at: usize) -> Option<Statement> {
         performer: asserter,
         labelled: work.labelled[at],
     })
+}
+
+/// Whether a List says that the patient has no known allergies: asked, and none.
+pub(super) fn are_none(list: &Json) -> bool {
+    const ALLERGIES: &str = "886921000000105";
+    let asked = codes::has(list.at("emptyReason"), "nilknown");
+    asked && codes::has(list.at("code"), ALLERGIES) && list.list("entry").is_empty()
+}
+
+/// Writes that none are known, with the words of the List.
+pub(super) fn none_known(work: &mut Work<'_>, at: usize, words: &str) -> Statement {
+    let own = work.part(at, "named");
+    let time = work.json(at).word("date").and_then(dates::wire);
+    let effective = Span::at(time.clone());
+    let mut x = Xml::new();
+    x.with("ObservationStatement", &OBSERVATION, |x| {
+        id(x, &own);
+        fixed(x, "716186003", "No known allergy", None);
+        complete(x);
+        effective.write(x, "UNK");
+        dates::write(x, "availabilityTime", time.as_deref());
+        work.label(x, at);
+        annotation(x, words);
+    });
+    work.settle(at, &own, &Draft::default());
+    Statement {
+        xml: x.into_text(),
+        kind: Kind::Entry,
+        time,
+        effective,
+        author: None,
+        performer: None,
+        labelled: work.labelled[at],
+    }
 }
 
 /// The onset as a moment; an age or a range goes to text.
@@ -245,5 +282,28 @@ mod tests {
         );
         assert!(xml.contains("SN53.00") && xml.contains("nuts"));
         assert_eq!(state(&account, "AllergyIntolerance"), "mapped");
+    }
+
+    #[test]
+    fn a_product_without_category_is_a_drug_allergy_and_listed() {
+        let (xml, account) = extract(
+            r#"{"resourceType": "AllergyIntolerance", "id": "a", "code": {"coding": [
+              {"system": "http://snomed.info/sct", "code": "27658006", "display": "Amoxicillin (product)"}]}}"#,
+        );
+        assert!(xml.contains("14L..00"), "extract §8.3: {xml}");
+        assert_eq!(state(&account, "AllergyIntolerance"), "degraded");
+    }
+
+    #[test]
+    fn that_no_allergies_are_known_is_said() {
+        let (xml, _) = extract(
+            r#"{"resourceType": "List", "id": "l", "date": "2011-02-03", "code": {"coding": [{"code": "886921000000105"}]},
+            "title": "Allergies and adverse reactions", "emptyReason": {"coding": [{"code": "nilknown"}]},
+            "note": [{"text": "asked today"}]}"#,
+        );
+        assert!(
+            xml.contains(r#"<code code="716186003""#) && xml.contains("asked today"),
+            "extract §8.3: {xml}"
+        );
     }
 }

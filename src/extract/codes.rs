@@ -126,6 +126,17 @@ pub(super) fn write(x: &mut Xml, name: &str, concept: &Json, lead: Lead, draft: 
     });
 }
 
+/// Writes a code of ours that a vocabulary demands, with the concept's own words and codings beside it.
+pub(super) fn under(x: &mut Xml, (code, display): (&str, &str), words: &str, concept: &Json) {
+    let sorted = Sorted::of(concept, Lead::Description, &mut Draft::default());
+    x.with("code", &[("code", code), ("codeSystem", SNOMED), ("displayName", display)], |x| {
+        x.leaf("originalText", &[], words);
+        for own in sorted.main.iter().chain(&sorted.translations) {
+            x.empty("translation", &own.attributes());
+        }
+    });
+}
+
 /// Words beside a code: the text, else what the user picked when it reads differently.
 fn original_of(concept: &Json, shown: Option<&str>) -> Option<String> {
     let picked = |c: &&Json| c.word("userSelected") == Some("true");
@@ -242,7 +253,7 @@ fn coding<'t>(element: Element<'t>, draft: &mut Draft) -> Option<Coding<'t>> {
     let system = match element.attribute("codeSystem") {
         Some(SNOMED) => fhir::SNOMED.into(),
         Some(oid) => url(oid),
-        None if matches!(partition(code), Some(_)) => {
+        None if partition(code).is_some() => {
             draft.fault(Fault::InferredCodeSystem);
             fhir::SNOMED.into()
         }
@@ -341,6 +352,28 @@ mod tests {
             xml.starts_with(
                 r#"<code nullFlavor="UNK"><originalText>A</originalText><translation code="XE0""#
             )
+        );
+    }
+
+    #[test]
+    fn a_concept_that_came_degraded_keeps_its_pair_and_its_words() {
+        let (xml, draft) = written(
+            r#"{"text": "Old term", "coding": [
+              {"system": "http://snomed.info/sct", "code": "196411000000103", "display": "Transfer-degraded record entry"},
+              {"system": "http://read.info/readv2", "code": "9bJ..", "display": "Transfer-degraded record entry"},
+              {"system": "http://snomed.info/sct", "code": "22298006", "display": "Myocardial infarction"}]}"#,
+            Lead::Description,
+        );
+        assert!(
+            xml.starts_with(r#"<code code="196411000000103""#)
+                && xml.contains(r#"<translation code="9bJ..""#)
+                && xml.contains(r#"<translation code="22298006""#),
+            "extract §3: pair and further SNOMED codings stay: {xml}"
+        );
+        assert!(xml.contains("<originalText>Old term</originalText>"), "{xml}");
+        assert!(
+            draft.faults().is_empty() && draft.is_silent(),
+            "0132 r4: nothing is degraded again, no word added"
         );
     }
 

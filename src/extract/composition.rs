@@ -15,13 +15,16 @@ use super::work::{COMPONENT, Kind, Statement, Work, agent_ref, complete, fixed, 
 use super::xml::Xml;
 use crate::model::derived_uuid;
 
+const OTHER: (&str, &str) = ("24591000000103", "Other report");
+
 /// Composition names seen in extracts of live systems; another name travels in words, as "Other report".
-const NAMES: [(&str, &str); 7] = [
-    ("24591000000103", "Other report"),
+const NAMES: [(&str, &str); 8] = [
+    OTHER,
     ("24631000000103", "Residential Home Visit Note"),
     ("24661000000108", "Hospital Inpatient Report"),
     ("25651000000106", "Home Visit Note"),
     ("25671000000102", "Surgery Consultation Note"),
+    ("25741000000100", "Third Party Consultation"),
     ("25761000000104", "Night Visit Note"),
     ("37351000000107", "Administration Note"),
 ];
@@ -62,6 +65,7 @@ pub(super) fn consultation(
     let recorder = participant_of(work, at, "REC", &mut draft);
     let performer = participant_of(work, at, "PPRF", &mut draft).or_else(|| recorder.clone());
     let place = place(work, at, &mut draft);
+    encounter.list("reason").iter().for_each(|reason| draft.concept("Reason", reason));
     let mut content = Xml::new();
     for topic in &consultation.topics {
         write_topic(work, &facts, topic, statement_of, &mut content, &mut draft);
@@ -110,7 +114,7 @@ fn body(x: &mut Xml, facts: &Facts, content: Xml, draft: &Draft, (note, empty): 
     }
 }
 
-/// The name of the consultation. A code outside the vocabulary of composition names stays in words.
+/// The name of the consultation. A code outside the vocabulary of composition names stays in words and as translation.
 fn name(x: &mut Xml, concept: &Json, draft: &mut Draft) {
     let listed = |c: &&Json| c.word("system").and_then(codes::oid) == Some(codes::SNOMED);
     let coding = concept.list("coding").iter().find(listed);
@@ -119,10 +123,10 @@ fn name(x: &mut Xml, concept: &Json, draft: &mut Draft) {
     let words = codes::words(concept);
     match (known, words) {
         (Some((code, display)), words) => fixed(x, code, display, words.as_deref()),
-        (None, Some(words)) => fixed(x, "24591000000103", "Other report", Some(&words)),
+        (None, Some(words)) => codes::under(x, OTHER, &words, concept),
         (None, None) => {
             draft.fault(Fault::NoCode);
-            fixed(x, "24591000000103", "Other report", Some("Consultation"));
+            fixed(x, OTHER.0, OTHER.1, Some("Consultation"));
         }
     }
 }
@@ -356,4 +360,41 @@ pub(super) fn registration(work: &mut Work<'_>) -> String {
         });
     });
     x.into_text()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::extract::trial::extract;
+
+    #[test]
+    fn a_name_outside_the_vocabulary_keeps_its_words_and_code() {
+        let (xml, _) = extract(
+            r#"{"resourceType": "Encounter", "id": "e", "period": {"start": "2011-02-03"}, "type": [{"coding": [
+                {"system": "http://snomed.info/sct", "code": "185317003", "display": "Telephone encounter"}]}], "reason": [{"text": "Cough"}]},
+               {"resourceType": "List", "id": "l", "encounter": {"reference": "Encounter/e"},
+                "code": {"coding": [{"code": "325851000000107"}]}}"#,
+        );
+        assert!(
+            xml.contains("<originalText>Telephone encounter</originalText><translation code=\"185317003\""),
+            "extract §7.1: {xml}"
+        );
+        assert!(xml.contains("<text>Reason: Cough</text>"), "extract §1.5: {xml}");
+    }
+
+    #[test]
+    fn contained_lists_are_topics_and_categories_like_others() {
+        let (xml, _) = extract(
+            r##"{"resourceType": "Encounter", "id": "e", "type": [{"text": "Clinic"}]},
+               {"resourceType": "List", "id": "l", "encounter": {"reference": "Encounter/e"},
+                "code": {"coding": [{"code": "325851000000107"}]}, "entry": [{"item": {"reference": "#t"}}], "contained": [
+                  {"resourceType": "List", "id": "t", "title": "Chest", "code": {"coding": [{"code": "25851000000105"}]},
+                   "entry": [{"item": {"reference": "List/l#c"}}]},
+                  {"resourceType": "List", "id": "c", "title": "History", "code": {"coding": [{"code": "24781000000107"}]},
+                   "entry": [{"item": {"reference": "Observation/o"}}]}]},
+               {"resourceType": "Observation", "id": "o", "code": {"text": "Cough"}}"##,
+        );
+        let (topic, category) = (xml.find("Chest").unwrap(), xml.find("History").unwrap());
+        assert!(topic < category && category < xml.find("Cough").unwrap(), "extract §7.1: {xml}");
+        assert_eq!(xml.matches("<CompoundStatement").count(), 2, "no synthetic level: {xml}");
+    }
 }

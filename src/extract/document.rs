@@ -6,10 +6,11 @@
 use base64::Engine as _;
 
 use super::account::{Fault, Unsent};
-use super::codes::{self, Lead};
+use super::codes;
 use super::dates::{self, Span};
 use super::draft::Draft;
 use super::fhir::{self, Reference};
+use super::file::{mime, percent, safe, sniffed, suffix};
 use super::json::Json;
 use super::reading::{Reading, Scene, comment_code, withheld};
 use super::result;
@@ -18,25 +19,8 @@ use super::work::{Kind, OBSERVATION, Statement, Target, Work, complete, fixed, i
 use super::xml::Xml;
 use super::{AbsentReason, Attachment, Content, Document, MissingDocument};
 
-/// Content types that a receiving system takes (attachment types, NPFIT-FNT-TO-TIN-0289), with the usual suffix.
-const SUFFIXES: [(&str, &str); 16] = [
-    ("application/msword", ".doc"),
-    ("application/pdf", ".pdf"),
-    ("application/rtf", ".rtf"),
-    ("application/vnd.openxmlformats-officedocument.wordprocessingml.document", ".docx"),
-    ("application/xml", ".xml"),
-    ("audio/basic", ".au"),
-    ("audio/mpeg", ".mp3"),
-    ("audio/x-wav", ".wav"),
-    ("image/bmp", ".bmp"),
-    ("image/gif", ".gif"),
-    ("image/jpeg", ".jpg"),
-    ("image/png", ".png"),
-    ("image/tiff", ".tiff"),
-    ("text/html", ".html"),
-    ("text/plain", ".txt"),
-    ("text/rtf", ".rtf"),
-];
+/// The code of every external document (extract §8.8).
+const SIGNAL: (&str, &str) = ("37251000000104", "Other digital signal");
 
 /// Writes the statement of a document.
 pub(super) fn statement(work: &mut Work<'_>, at: usize) -> Option<Statement> {
@@ -128,11 +112,9 @@ impl File {
         x.with("reference", &[("typeCode", "REFR")], |x| {
             x.with("referredToExternalDocument", &[("classCode", "DOC"), ("moodCode", "EVN")], |x| {
                 id(x, &file.document_id);
-                let words = codes::words(resource.at("type"));
-                if words.is_some() && !resource.at("type").list("coding").is_empty() {
-                    coded(x, resource.at("type"), words.as_deref());
-                } else {
-                    fixed(x, "37251000000104", "Other digital signal", words.as_deref());
+                match codes::words(resource.at("type")) {
+                    Some(words) => codes::under(x, SIGNAL, &words, resource.at("type")),
+                    None => fixed(x, SIGNAL.0, SIGNAL.1, None),
                 }
                 x.with("text", &[("mediaType", &file.content_type)], |x| {
                     let place = format!("file://localhost/{}", percent(&file.file_name));
@@ -142,22 +124,6 @@ impl File {
             });
         });
     }
-}
-
-/// The fixed code, with the document's own codes as translations.
-fn coded(x: &mut Xml, concept: &Json, words: Option<&str>) {
-    let fixed =
-        [("code", "37251000000104"), ("codeSystem", codes::SNOMED), ("displayName", "Other digital signal")];
-    x.with("code", &fixed, |x| {
-        x.leaf("originalText", &[], words.unwrap_or("Document"));
-        let mut unlisted = Draft::default();
-        let mut inner = Xml::new();
-        codes::write(&mut inner, "translation", concept, Lead::Concept, &mut unlisted);
-        let inner = inner.into_text();
-        if !inner.contains("nullFlavor") {
-            x.append(&inner);
-        }
-    });
 }
 
 /// The file of one content: the source's, what is inline, or a placeholder.
@@ -182,7 +148,8 @@ fn file(work: &mut Work<'_>, at: usize, n: usize, content: &Json, draft: &mut Dr
         Document::Present { content_type, .. } => {
             let content_type = mime(&content_type).or_else(|| mime(stated));
             if content_type.is_none() {
-                draft.say("Content type", Some(stated));
+                draft.say("Content type", Some(stated).filter(|s| !s.is_empty()));
+                draft.say("Looks like", inline.as_deref().and_then(sniffed));
             }
             let content_type = content_type.unwrap_or("application/octet-stream").to_owned();
             let suffix = suffix(attachment.word("title").or(url), &content_type);
@@ -190,7 +157,13 @@ fn file(work: &mut Work<'_>, at: usize, n: usize, content: &Json, draft: &mut Dr
                 (Some(bytes), _) => Content::Inline(bytes),
                 (None, url) => Content::Source(url.unwrap_or_default().to_owned()),
             };
-            let file_name = format!("{document_id}{suffix}");
+            // A placeholder received from another system is passed on as one: its text says who must chase it.
+            let placeholder = attachment.word("title").is_some_and(|t| t.starts_with("AbsentAttachment"));
+            let file_name = if placeholder {
+                format!("AbsentAttachment{document_id}.txt")
+            } else {
+                format!("{document_id}{suffix}")
+            };
             File { attachment: Attachment { document_id, file_name, content_type, content } }
         }
         Document::Absent(reason) => {
@@ -225,49 +198,6 @@ fn placeholder(work: &Work<'_>, original: &str, reason: AbsentReason) -> String 
         reason.code(),
         reason.words()
     )
-}
-
-/// A well-formed content type without its parameters.
-fn mime(text: &str) -> Option<&str> {
-    let name = text.split(';').next().unwrap_or_default().trim();
-    let token =
-        |t: &str| !t.is_empty() && t.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$&^_.+-".contains(&b));
-    let (kind, subtype) = name.split_once('/')?;
-    (token(kind) && token(subtype) && name.len() <= 127).then_some(name)
-}
-
-/// The suffix of the original name when it is a plain one, else that of the content type.
-fn suffix(name: Option<&str>, content_type: &str) -> String {
-    let last =
-        name.and_then(|n| n.rsplit('/').next()).and_then(|n| n.rsplit_once('.')).map(|(_, suffix)| suffix);
-    let plain = last.filter(|s| (1..=5).contains(&s.len()) && s.bytes().all(|b| b.is_ascii_alphanumeric()));
-    let known =
-        mime(content_type).and_then(|m| SUFFIXES.iter().find(|(name, _)| *name == m.to_ascii_lowercase()));
-    match (known, plain) {
-        (Some((_, suffix)), _) => (*suffix).to_owned(),
-        (None, Some(plain)) => format!(".{}", plain.to_ascii_lowercase()),
-        (None, None) => String::new(),
-    }
-}
-
-/// Whether a title can stand as a file name in text.
-fn safe(title: &str) -> bool {
-    title.len() <= 120
-        && title.chars().all(|c| c.is_alphanumeric() || " ._-()".contains(c))
-        && title.contains('.')
-}
-
-/// Percent-encodes what a file URL cannot hold.
-fn percent(name: &str) -> String {
-    let mut encoded = String::new();
-    for byte in name.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    encoded
 }
 
 /// Reads a NarrativeStatement: a document, or a comment (extract §13.2).
@@ -408,5 +338,24 @@ mod tests {
         );
         assert!(xml.contains("file://localhost/8747DFC5-11B7-4A77-B2F3-7720CC58C2FC.txt"), "{xml}");
         assert_eq!(state(&account, "DocumentReference"), "mapped");
+    }
+
+    #[test]
+    fn each_content_is_a_file_and_a_received_placeholder_stays_one() {
+        let (xml, _) = extract(
+            r#"{"resourceType": "DocumentReference", "id": "8747DFC5-11B7-4A77-B2F3-7720CC58C2FC", "created": "2020-12-16",
+            "type": {"coding": [{"system": "http://snomed.info/sct", "code": "823681000000100", "display": "Outpatient letter"}]},
+            "content": [{"attachment": {"contentType": "odd", "data": "JVBERi0xLjQ="}},
+              {"attachment": {"contentType": "text/plain", "title": "AbsentAttachmentX.txt", "data": "aGVsbG8="}}]}"#,
+        );
+        assert_eq!(xml.matches("<referredToExternalDocument").count(), 2, "extract §8.8: {xml}");
+        assert!(xml.contains("Content type: odd Looks like: application/pdf"), "{xml}");
+        assert!(xml.contains(r#"mediaType="application/octet-stream""#), "{xml}");
+        assert_eq!(
+            xml.matches("file://localhost/AbsentAttachment").count(),
+            1,
+            "its text says who must chase it"
+        );
+        assert!(xml.contains(r#"<translation code="823681000000100""#), "the type keeps its code: {xml}");
     }
 }

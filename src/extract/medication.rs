@@ -350,4 +350,26 @@ mod tests {
         );
         assert_eq!(state(&account, "MedicationStatement"), "degraded");
     }
+
+    #[test]
+    fn an_order_keeps_its_instructions_and_comes_after_its_plan() {
+        let order = ORDER.replace(
+            r#""dispenseRequest": {"#,
+            r#""authoredOn": "2011-02-03", "note": [{"text": "weekly box"}], "dosageInstruction": [{"patientInstruction": "with food"}], "reasonCode": [{"text": "pain"}],
+            "dispenseRequest": {"expectedSupplyDuration": {"value": 28, "code": "d"}, "#,
+        );
+        let plan = PLAN
+            .replace(r#""intent": "plan","#, r#""intent": "plan", "authoredOn": "2011-02-03T09:00:00Z","#);
+        let (xml, _) = extract(&format!("{order},{plan}"));
+        assert!(
+            xml.contains(
+                "Patient Instruction: with food Reason: pain Expected Supply Duration: 28 days Notes: weekly box"
+            ),
+            "extract §8.5: {xml}"
+        );
+        assert!(
+            xml.find("<ehrSupplyAuthorise") < xml.find("<ehrSupplyPrescribe"),
+            "of one day the plan comes first: {xml}"
+        );
+    }
 }

@@ -89,6 +89,8 @@ pub(super) fn statement(work: &mut Work<'_>, at: usize, triple: &Triple<'_>) -> 
                     complete(x);
                     when.effective.write(x, "UNK");
                     dates::write(x, "availabilityTime", when.available.as_deref());
+                    // Some receivers honour the label of one level only (extract §9).
+                    super::work::label(x, labelled);
                     half(x, name, part, &mut draft);
                 });
             });

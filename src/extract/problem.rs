@@ -217,6 +217,16 @@ fn text(work: &Work<'_>, at: usize, draft: &mut Draft) {
         draft.say("Onset", quantities::words(kind, resource.at(&format!("onset{name}"))).as_deref());
         draft.say("Abatement", quantities::words(kind, resource.at(&format!("abatement{name}"))).as_deref());
     }
+    // Two codes say active or not; what is finer, and what was refuted, is in words.
+    match resource.word("clinicalStatus") {
+        Some("active" | "inactive" | "resolved") | None => {}
+        Some(other) => draft.say("Status", Some(other)),
+    }
+    match resource.word("verificationStatus") {
+        Some("confirmed" | "unknown") | None => {}
+        Some(other) => draft.say("Verification Status", Some(other)),
+    }
+    draft.concept("Stage", resource.at("stage").at("summary"));
     draft.concept("Severity", resource.at("severity"));
     for site in resource.list("bodySite") {
         draft.concept("Body Site", site);
@@ -479,5 +489,35 @@ mod tests {
         let (xml, account) = extract(r#"{"resourceType": "Condition", "id": "c", "code": {"text": "Gout"}}"#);
         assert!(xml.contains("<originalText>Gout</originalText>") && xml.contains("Inactive Problem"));
         assert_eq!(state(&account, "Condition"), "mapped");
+    }
+
+    #[test]
+    fn a_child_belongs_to_its_problem_and_both_say_so() {
+        let header = |kind: &str, other: &str| {
+            format!(
+                r#""extension": [{{"url": "x/RelatedProblemHeader-1", "extension": [{{"url": "type", "valueCode": "{kind}"}},
+                {{"url": "target", "valueReference": {{"reference": "Condition/{other}"}}}}]}}]"#
+            )
+        };
+        let (xml, _) = extract(&format!(
+            r#"{{"resourceType": "Condition", "id": "a", "code": {{"text": "Asthma"}}, {}}},
+               {{"resourceType": "Condition", "id": "b", "code": {{"text": "Wheeze"}}, {}}}"#,
+            header("child", "b"),
+            header("parent", "a")
+        ));
+        assert!(
+            xml.contains("Related Problem: Parent of Wheeze")
+                && xml.contains("Related Problem: Child of Asthma")
+        );
+        assert_eq!(xml.matches("<statementRef").count(), 1, "extract §8.4: only the parent links: {xml}");
+    }
+
+    #[test]
+    fn a_refuted_problem_says_so() {
+        let (xml, _) = extract(
+            r#"{"resourceType": "Condition", "id": "c", "code": {"text": "Gout"}, "clinicalStatus": "recurrence",
+            "verificationStatus": "refuted"}"#,
+        );
+        assert!(xml.contains("Status: recurrence Verification Status: refuted"), "extract §1.5: {xml}");
     }
 }

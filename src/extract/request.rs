@@ -6,8 +6,10 @@ use super::dates::{self, Span, When};
 use super::draft::Draft;
 use super::fhir::{self, Period, Reference};
 use super::json::Json;
+use super::quantities;
 use super::reading::{Reading, Scene};
 use super::result;
+use super::supporting::{apart, supporting};
 use super::tree::Element;
 use super::work::{Kind, Statement, Target, Work, complete, fixed, id, participant};
 use super::xml::Xml;
@@ -141,18 +143,6 @@ fn requester(work: &mut Work<'_>, at: usize, draft: &mut Draft) -> Option<String
     found
 }
 
-/// `RelatedPerson` as two words.
-fn apart(kind: &str) -> String {
-    let mut words = String::new();
-    for letter in kind.chars() {
-        if letter.is_ascii_uppercase() && !words.is_empty() {
-            words.push(' ');
-        }
-        words.push(letter);
-    }
-    words
-}
-
 fn plan_text(work: &Work<'_>, at: usize, end: Option<&str>, draft: &mut Draft) {
     let resource = work.json(at);
     draft.say("Status", resource.word("status"));
@@ -164,6 +154,16 @@ fn plan_text(work: &Work<'_>, at: usize, end: Option<&str>, draft: &mut Draft) {
     }
     supporting(work, at, draft);
     draft.say("Occurrence ends", end);
+    let timing = resource.at("occurrenceTiming");
+    draft.concept("Occurrence", timing.at("code"));
+    for event in timing.list("event") {
+        draft.say("Occurrence", event.text());
+    }
+    draft.concept("As needed", resource.at("asNeededCodeableConcept"));
+    match resource.word("priority") {
+        Some("routine") | None => {}
+        Some(other) => draft.say("Priority", Some(other)),
+    }
     draft.say("Performer", work.referred(at, resource.at("performer")).as_deref());
     for site in resource.list("bodySite") {
         draft.concept("Body Site", site);
@@ -183,6 +183,14 @@ fn referral_text(work: &mut Work<'_>, at: usize, draft: &mut Draft) -> Option<St
         Some("routine" | "urgent") | None => {}
         Some(other) => draft.say("Priority", Some(other)),
     }
+    // What was called off never looks like what was asked for.
+    match resource.word("status") {
+        Some("active" | "completed" | "unknown") | None => {}
+        Some(other) => draft.say("Status", Some(other)),
+    }
+    draft.say("Occurrence", resource.word("occurrenceDateTime"));
+    draft.say("Occurrence", quantities::words("Period", resource.at("occurrencePeriod")).as_deref());
+    draft.concept("Type", resource.at("type"));
     for service in resource.list("serviceRequested") {
         draft.concept("Service Requested", service);
     }
@@ -205,69 +213,6 @@ fn referral_text(work: &mut Work<'_>, at: usize, draft: &mut Draft) -> Option<St
     draft.add(resource.word("description"));
     supporting(work, at, draft);
     recipient
-}
-
-/// What a request rests on: kind, day and words of each, one after another.
-fn supporting(work: &Work<'_>, at: usize, draft: &mut Draft) {
-    for reference in work.json(at).list("supportingInfo") {
-        let words = work.referred(at, reference);
-        let Some(found) = work.record.resolve(at, reference) else {
-            draft.fault(Fault::DanglingReference);
-            draft.say("Supporting Information", words.as_deref());
-            continue;
-        };
-        let entry = work.entry(found);
-        let words = match entry.kind.as_str() {
-            "MedicationRequest" | "MedicationStatement" => drug(work, found),
-            "DocumentReference" => codes::words(entry.json.at("type")).or(words),
-            "ReferralRequest" => entry.json.list("reasonCode").iter().find_map(codes::words).or(words),
-            "DiagnosticReport" => report_number(&entry.json).map(str::to_owned).or(words),
-            _ => words,
-        };
-        let said = [Some(format!("{}:", label_of(&entry.kind))), day(&entry.json).map(str::to_owned), words];
-        let said: Vec<String> = said.into_iter().flatten().collect();
-        draft.say("Supporting Information", Some(&format!("{{ {} }}", said.join(" "))));
-    }
-}
-
-/// What a resource is called in text.
-fn label_of(kind: &str) -> String {
-    match kind {
-        "DocumentReference" => "Document".to_owned(),
-        "DiagnosticReport" => "Pathology Report".to_owned(),
-        "MedicationRequest" | "MedicationStatement" => "Medication".to_owned(),
-        "ReferralRequest" => "Referral".to_owned(),
-        other => apart(other),
-    }
-}
-
-fn drug(work: &Work<'_>, at: usize) -> Option<String> {
-    let resource = work.json(at);
-    codes::words(resource.at("medicationCodeableConcept"))
-        .or_else(|| work.referred(at, resource.at("medicationReference")))
-}
-
-/// The number under which the laboratory sent a report.
-fn report_number<'a>(report: &'a Json<'a>) -> Option<&'a str> {
-    let identifiers = report.list("identifier");
-    let sent = |i: &&Json| i.word("system").is_some_and(|s| s.ends_with("2.16.840.1.113883.2.1.4.5.5"));
-    identifiers.iter().find(sent).or(identifiers.first())?.word("value")
-}
-
-/// The day of a resource, as it states it.
-fn day<'a>(resource: &'a Json<'a>) -> Option<&'a str> {
-    let times = [
-        resource.word("effectiveDateTime"),
-        resource.at("effectivePeriod").word("start"),
-        resource.at("dispenseRequest").at("validityPeriod").word("start"),
-        resource.word("created"),
-        resource.word("authoredOn"),
-        resource.word("issued"),
-        resource.word("indexed"),
-        resource.word("assertedDate"),
-        resource.word("date"),
-    ];
-    times.into_iter().flatten().next().map(|time| time.split('T').next().unwrap_or(time))
 }
 
 /// The recipient who answers: the first practitioner, else the first organisation. All others go to text.
@@ -476,5 +421,16 @@ mod tests {
         assert!(xml.contains("<text>Annotation: Mode:Written see letter</text>"), "{xml}");
         assert!(xml.contains("<responsibleParty typeCode=\"RESP\"><agentRef"), "{xml}");
         assert_eq!(state(&account, "ReferralRequest"), "mapped");
+    }
+
+    #[test]
+    fn a_referral_called_off_says_so() {
+        let (xml, _) = extract(
+            r#"{"resourceType": "ReferralRequest", "id": "r", "status": "cancelled", "description": "knee"},
+            {"resourceType": "ProcedureRequest", "id": "p", "intent": "plan", "code": {"text": "Flu jab"},
+             "occurrenceTiming": {"code": {"text": "yearly"}}, "priority": "urgent"}"#,
+        );
+        assert!(xml.contains("<text>Status: cancelled knee</text>"), "{xml}");
+        assert!(xml.contains("Occurrence: yearly Priority: urgent"), "extract §1.5: {xml}");
     }
 }

@@ -277,7 +277,10 @@ fn leftovers(
                 let warnings = entry.json.extensions("ListWarningCode").filter_map(|e| e.word("valueCode"));
                 let said: Vec<String> =
                     notes.into_iter().map(str::to_owned).chain(warnings.map(|w| format!("({w})"))).collect();
-                if said.is_empty() {
+                if allergy::are_none(&entry.json) {
+                    let statement = allergy::none_known(work, at, &said.join(" "));
+                    written.insert(at, vec![statement]);
+                } else if said.is_empty() {
                     let consultation =
                         placement.structural.get(&at).map(|c| placement.consultations[*c].encounter);
                     let into = consultation.map_or_else(|| folder.to_owned(), |e| work.own(e));

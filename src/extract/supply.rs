@@ -110,6 +110,7 @@ fn plan_text(work: &Work<'_>, at: usize, draft: &mut Draft) {
         Some(other) => draft.say("Intent", Some(other)),
     }
     instructions(resource, draft);
+    reasons(resource, draft);
     duration(resource, draft);
     issues(resource, draft);
     match resource.word("priority") {
@@ -141,6 +142,13 @@ fn plan_text(work: &Work<'_>, at: usize, draft: &mut Draft) {
 
 fn said(resource: &Json, note: &Json) -> bool {
     resource.list("note").iter().any(|n| n.word("text") == note.word("text"))
+}
+
+/// What a drug is for.
+fn reasons(resource: &Json, draft: &mut Draft) {
+    for reason in resource.list("reasonCode") {
+        draft.concept("Reason", reason);
+    }
 }
 
 /// How far a repeat has come; that nothing was issued yet goes without saying.
@@ -200,6 +208,7 @@ pub(super) fn prescribe(work: &Work<'_>, at: usize, facts: &mut Facts, x: &mut X
         Some(other) => facts.draft.say("Intent", Some(other)),
     }
     instructions(resource, &mut facts.draft);
+    reasons(resource, &mut facts.draft);
     duration(resource, &mut facts.draft);
     notes(resource, &mut facts.draft);
     supply(x, "ehrSupplyPrescribe", "RQO", |x| {

@@ -349,7 +349,8 @@ fn laboratory_case(group: &str, folder: &Path, resource: Value) -> Case {
     case
 }
 
-fn parameters() -> Parameters {
+/// The parameters of every extract built of a few resources.
+pub fn parameters() -> Parameters {
     Parameters {
         message_id: MessageId::derived(&["exact"]),
         request_id: Some("7D2F0A3C-5B1E-4C2A-9E4B-0123456789AB".to_owned()),

@@ -16,6 +16,7 @@ mod extracts;
 mod fragments;
 mod intake;
 mod json_schema;
+mod labels;
 mod network;
 mod packet_export;
 mod packet_file;
