@@ -82,7 +82,7 @@ fn compound<'t>(reading: &mut Reading<'t>, element: Element<'t>, scene: &Scene<'
             }
             made
         }
-        _ => vec![result::read_group(reading, element, scene)],
+        _ => result::read_group(reading, element, scene),
     }
 }
 

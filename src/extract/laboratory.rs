@@ -232,7 +232,7 @@ fn read_cluster<'t>(
     scene: &Scene<'t>,
 ) -> Vec<Reference<'t>> {
     let Some(first) = consultation::contents(cluster).find(|e| e.name() == "ObservationStatement") else {
-        return vec![result::read_group(reading, cluster, scene)];
+        return result::read_group(reading, cluster, scene);
     };
     let parent = reading.id(first);
     let inside = Scene { group: Some(parent.clone()), ..scene.clone() };

@@ -12,6 +12,7 @@ mod codes;
 mod composition;
 mod consultation;
 mod dates;
+mod diff;
 mod document;
 mod draft;
 mod fhir;
@@ -53,6 +54,7 @@ mod trial;
 use std::collections::HashMap;
 
 pub use account::{Account, AccountEntry, Fault, State, Unsent};
+pub use diff::{Difference, Said};
 pub use record::{DocumentWanted, Record, RecordFault, RecordLimits};
 pub use validate::{Finding, Flaw};
 
@@ -244,9 +246,19 @@ pub enum Refusal {
     },
 }
 
+/// The NHS number of the patient whose record it is.
+pub fn whose(record: &Record<'_>) -> Result<NhsNumber, Refusal> {
+    run::whose(record)
+}
+
 /// Checks the structure of a message as the gate of [`build`] does: the first flaws, none when there are none.
 pub fn validate(message: &str) -> Vec<Finding> {
     validate::check(message)
+}
+
+/// What one message says that another does not.
+pub fn diff(first: &[u8], second: &[u8]) -> Result<Difference, ReadRefusal> {
+    diff::compare(first, second)
 }
 
 /// Builds the extract of a record.

@@ -141,7 +141,7 @@ pub(super) fn read_group<'t>(
     reading: &mut Reading<'t>,
     compound: Element<'t>,
     scene: &Scene<'t>,
-) -> Reference<'t> {
+) -> Vec<Reference<'t>> {
     if let Some((systolic, diastolic)) = pressure::within(compound) {
         return read_pressure(reading, compound, [systolic, diastolic], scene);
     }
@@ -156,7 +156,14 @@ pub(super) fn read_group<'t>(
     let reference = reading.add("Observation", &id, &parent);
     reading.settle(compound, &reference, &draft);
     reading.merge_inner(compound, &reference);
-    reference
+    vec![reference]
+}
+
+/// Under a heading the notes of a blood pressure are comments of the consultation, as everything there is; elsewhere
+/// they are its own.
+fn under_heading(compound: Element<'_>) -> bool {
+    let holder = compound.parent().and_then(Element::parent);
+    holder.is_some_and(|h| h.name() == "CompoundStatement")
 }
 
 fn read_pressure<'t>(
@@ -164,7 +171,7 @@ fn read_pressure<'t>(
     compound: Element<'t>,
     both: [Element<'t>; 2],
     scene: &Scene<'t>,
-) -> Reference<'t> {
+) -> Vec<Reference<'t>> {
     let mut draft = Draft::default();
     let id = reading.id(compound);
     let mut panel = start(reading, compound, scene, &mut draft);
@@ -181,7 +188,8 @@ fn read_pressure<'t>(
         });
         said.extend(annotations(statement).into_iter().map(|words| format!("{name} Note: {words}")));
     }
-    for narrative in consultation::contents(compound).filter(|e| e.name() == "NarrativeStatement") {
+    let narratives = consultation::contents(compound).filter(|e| e.name() == "NarrativeStatement");
+    for narrative in narratives.filter(|_| !under_heading(compound)) {
         said.extend(narrative.child("text").and_then(Element::text).map(|words| format!("BP Note: {words}")));
     }
     said.push(draft_words(&mut draft));
@@ -191,8 +199,14 @@ fn read_pressure<'t>(
     }
     let reference = reading.add("Observation", &id, &panel);
     reading.settle(compound, &reference, &draft);
+    let mut made = vec![reference.clone()];
+    let inside = Scene { group: Some(id), ..scene.clone() };
+    let notes = consultation::contents(compound).filter(|e| e.name() == "NarrativeStatement");
+    for note in notes.filter(|_| under_heading(compound)) {
+        made.extend(consultation::statement(reading, note, &inside));
+    }
     reading.merge_inner(compound, &reference);
-    reference
+    made
 }
 
 /// Reads a statement of no kind that an Observation has: its code, its words, and that it was degraded.

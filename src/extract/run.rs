@@ -61,6 +61,14 @@ fn identify(record: &Record, parameters: &Parameters) -> Result<(), Refusal> {
             return Err(Flaw::BadId { element: "EhrExtract or priorEhrRequest".to_owned() }.into());
         }
     }
+    match whose(record)? {
+        number if number != parameters.nhs_number => Err(Refusal::AnotherPatient),
+        _ => Ok(()),
+    }
+}
+
+/// The NHS number of the record's patient; two are none.
+pub(super) fn whose(record: &Record) -> Result<NhsNumber, Refusal> {
     let patient = record.patient().ok_or(Refusal::NoPatient)?;
     let identifiers = record.json(patient).list("identifier").iter();
     let numbers =
@@ -72,11 +80,7 @@ fn identify(record: &Record, parameters: &Parameters) -> Result<(), Refusal> {
             return Err(Refusal::NhsNumberMissing);
         }
     }
-    match found {
-        None => Err(Refusal::NhsNumberMissing),
-        Some(number) if number != parameters.nhs_number => Err(Refusal::AnotherPatient),
-        Some(_) => Ok(()),
-    }
+    found.ok_or(Refusal::NhsNumberMissing)
 }
 
 /// How much of a resource id the UUID is. Suffixed ids (`…-FI-1`, `…-PROB`) yield to the resource whose id it is.

@@ -83,9 +83,9 @@ impl<'a> Tree<'a> {
         }
     }
 
-    /// Every element of HL7's namespace, in the order they begin.
+    /// Every element, in the order they begin.
     pub(super) fn elements(&self) -> impl Iterator<Item = Element<'_>> {
-        (0..self.nodes.len()).map(|at| Element { tree: self, at }).filter(|e| !e.name().is_empty())
+        (0..self.nodes.len()).map(|at| Element { tree: self, at })
     }
 }
 

@@ -38,7 +38,7 @@ fn available(what: &str, is_there: bool) -> bool {
     is_there
 }
 
-fn bundles(shared: &Path) -> Vec<PathBuf> {
+pub fn bundles(shared: &Path) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = FOLDERS
         .iter()
         .flat_map(|folder| std::fs::read_dir(shared.join("fixtures").join(folder)).unwrap())

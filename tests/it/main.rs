@@ -24,6 +24,7 @@ mod powercut;
 mod privacy;
 mod profile;
 mod rabbit;
+mod reading;
 mod receipts;
 mod refusals;
 mod scores;

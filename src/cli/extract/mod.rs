@@ -1,6 +1,9 @@
-//! `throughcare extract build`: a FHIR bundle becomes the message of an EHR extract, without daemon or settings.
+//! `throughcare extract`: a FHIR bundle becomes the message of an EHR extract and back, two are compared, one is checked;
+//! all without daemon or settings.
 //!
-//! The message goes to standard output and the account to standard error, so that both can be kept. Nothing is sent.
+//! The result goes to standard output and the account to standard error, so that both can be kept. Nothing is sent.
+
+mod compare;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -22,6 +25,10 @@ pub enum Command {
     Build(Box<BuildArguments>),
     /// Make a FHIR Bundle of a received extract; the account of what became of each statement goes to standard error
     Read(ReadArguments),
+    /// What one record says that another does not, by statement
+    Diff(compare::DiffArguments),
+    /// Whether a message has the structure of an EHR extract, as is checked before anything is signed
+    Validate(compare::ValidateArguments),
 }
 
 /// Arguments of `extract read`.
@@ -91,10 +98,12 @@ pub enum Form {
     Uk07,
 }
 
-pub(super) fn run(command: &Command, _: &Common) -> anyhow::Result<Exit> {
+pub(super) fn run(command: &Command, common: &Common) -> anyhow::Result<Exit> {
     match command {
         Command::Build(arguments) => build(arguments),
         Command::Read(arguments) => read_extract(arguments),
+        Command::Diff(arguments) => compare::diff(arguments, common),
+        Command::Validate(arguments) => compare::validate(arguments, common),
     }
 }
 

@@ -1,0 +1,252 @@
+//! Received extracts become records: as many resources of each kind as the message says, facts as the source system has
+//! them itself, and bad messages read as far as they can be.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+use throughcare::extract::{self, Expected, ReadRefusal, Reading};
+
+use crate::extracts::tool;
+use crate::tools;
+
+/// Scores below which no change may fall.
+const READ: [(&str, f64); 5] =
+    [("PWTP10", 1.0), ("PWTP2", 1.0), ("PWTP3", 1.0), ("PWTP5", 1.0), ("PWTP7", 1.0)];
+
+fn read(path: &Path) -> Reading {
+    let message = std::fs::read(path).unwrap();
+    extract::read(&message, &Expected::default()).unwrap_or_else(|why| panic!("{}: {why}", path.display()))
+}
+
+fn balanced(reading: &Reading, what: &str) {
+    let account = serde_json::to_value(&reading.account).unwrap();
+    let total = |name: &str| account[name].as_u64().unwrap();
+    let states = account["entries"].as_array().unwrap().len() as u64;
+    assert_eq!(total("input"), states, "{what}: one state a statement (extract §1.1)");
+    let bundle: Value = serde_json::from_slice(&reading.json).expect("the Bundle is JSON");
+    assert_eq!(bundle["resourceType"], "Bundle");
+    let mut ids = std::collections::HashSet::new();
+    for entry in bundle["entry"].as_array().unwrap() {
+        let resource = &entry["resource"];
+        let id =
+            format!("{}/{}", resource["resourceType"].as_str().unwrap(), resource["id"].as_str().unwrap());
+        assert!(ids.insert(id.clone()), "{what}: {id} is there twice");
+    }
+    dangling(&bundle, &ids, what);
+}
+
+/// Every reference in the Bundle leads to a resource in it.
+fn dangling(value: &Value, ids: &std::collections::HashSet<String>, what: &str) {
+    match value {
+        Value::Object(members) => {
+            if let Some(reference) = members.get("reference").and_then(Value::as_str) {
+                assert!(ids.contains(reference), "{what}: {reference} leads nowhere (extract §1.6)");
+            }
+            members.values().for_each(|v| dangling(v, ids, what));
+        }
+        Value::Array(items) => items.iter().for_each(|v| dangling(v, ids, what)),
+        _ => {}
+    }
+}
+
+#[test]
+fn every_count_and_fact_of_a_received_extract_is_right() {
+    let (Some(shared), true) = (tools::shared("fixtures"), tool("python3")) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    println!("\nread-oracle         score   floor");
+    for (name, floor) in READ {
+        let extract = shared.join(format!("reading/{name}.xml"));
+        let ours = folder.path().join(format!("{name}.json"));
+        let reading = read(&extract);
+        balanced(&reading, name);
+        std::fs::write(&ours, &reading.json).unwrap();
+        let said = Command::new("python3")
+            .arg(shared.join("../tools/read-oracle"))
+            .args([&extract, &ours, &shared.join(format!("emis-join/{name}.json"))])
+            .arg("--json")
+            .output()
+            .unwrap();
+        let said: Value = serde_json::from_slice(&said.stdout).unwrap();
+        let score = said["score"].as_f64().unwrap();
+        println!("{name:18} {score:.4}  {floor:.4}");
+        assert_eq!(said["right"], 14, "{name}: every count follows from the XML alone (extract §13.5)");
+        assert!(score >= floor, "{name} fell to {score}: {said}");
+    }
+}
+
+#[test]
+fn extracts_of_other_systems_and_our_own_are_read_whole() {
+    let (Some(shared), true) = (tools::shared("fixtures"), tool("python3")) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let mut extracts: Vec<PathBuf> = ["emis-join", "inventory"]
+        .into_iter()
+        .flat_map(|f| std::fs::read_dir(shared.join(f)).unwrap())
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|e| e == "xml"))
+        .collect();
+    for bundle in crate::extracts::bundles(&tools::shared("").unwrap()) {
+        let Ok(built) = crate::extracts::build(&bundle, extract::Interaction::Uk07) else { continue };
+        let file = folder.path().join(format!("{}.xml", bundle.file_stem().unwrap().to_string_lossy()));
+        std::fs::write(&file, built.xml).unwrap();
+        extracts.push(file);
+    }
+    assert!(extracts.len() > 30, "messages of other systems and our own");
+    for extract in extracts {
+        let name = extract.file_name().unwrap().to_string_lossy().into_owned();
+        let reading = read(&extract);
+        balanced(&reading, &name);
+        assert_eq!(reading, read(&extract), "{name}: the same message gives the same record");
+        let ours = folder.path().join("ours.json");
+        std::fs::write(&ours, &reading.json).unwrap();
+        let oracle = shared.join("../tools/read-oracle");
+        let said = Command::new("python3").arg(oracle).args([&extract, &ours]).output().unwrap();
+        let said = String::from_utf8_lossy(&said.stdout);
+        assert!(said.contains("counts=14/14"), "{name}: {said}");
+    }
+}
+
+/// A message with the statements in one composition.
+fn message(statements: &str) -> String {
+    format!(
+        r#"<RCMR_IN030000UK06 xmlns="urn:hl7-org:v3"><ControlActEvent><subject><EhrExtract>
+        <id root="7C081A67-6F2A-464C-B3FD-C10C65FBEA30"/><recordTarget><patient>
+        <id root="2.16.840.1.113883.2.1.4.1" extension="9990000018"/></patient></recordTarget>
+        <component><ehrFolder><component><ehrComposition>
+        <id root="9B69EBA5-F541-4119-9142-0AA0F87E3758"/><code code="25671000000102"/>
+        <availabilityTime value="20100113"/>{statements}</ehrComposition></component></ehrFolder></component>
+        </EhrExtract></subject></ControlActEvent></RCMR_IN030000UK06>"#
+    )
+}
+
+const GOOD: &str = r#"<component><ObservationStatement><id root="05E9B02E-2991-4AE1-BFCF-444095DFEBD8"/>
+    <code code="27113001" codeSystem="2.16.840.1.113883.2.1.3.2.4.15" displayName="Body weight"/>
+    <value value="80.50" unit="kg"/></ObservationStatement></component>"#;
+
+/// Reads the statements and gives the state and reasons of each; the good one beside them must be unharmed.
+fn states(statements: &str) -> Vec<(String, String)> {
+    let text = message(&format!("{GOOD}{statements}"));
+    let reading = extract::read(text.as_bytes(), &Expected::default()).expect("the record is read");
+    balanced(&reading, statements);
+    let json = String::from_utf8(reading.json.clone()).unwrap();
+    assert!(json.contains(r#""value":80.50"#), "the other entries are unharmed: {json}");
+    let account = serde_json::to_value(&reading.account).unwrap();
+    let entries = account["entries"].as_array().unwrap();
+    let state = |e: &Value| format!("{} {}", e["state"].as_str().unwrap(), e["reasons"]);
+    entries.iter().skip(2).map(|e| (e["resource"].as_str().unwrap().to_owned(), state(e))).collect()
+}
+
+#[test]
+fn a_bad_statement_is_degraded_with_its_reason_and_nothing_else_is() {
+    let id = r#"<id root="15D6C748-100D-46E3-A8BC-DFEA5F2DB2BD"/>"#;
+    for (what, statements, reason) in [
+        (
+            "unknown class code",
+            format!(
+                r#"<component><CompoundStatement classCode="WHATEVER">{id}<code displayName="Odd" nullFlavor="UNK"/></CompoundStatement></component>"#
+            ),
+            "mapped",
+        ),
+        (
+            "missing id",
+            "<component><ObservationStatement><code displayName=\"x\"/></ObservationStatement></component>"
+                .to_owned(),
+            "no-id",
+        ),
+        ("same id again", GOOD.to_owned(), "repeated-id"),
+        (
+            "unknown statement",
+            format!("<component><NovelStatement>{id}<text>words of it</text></NovelStatement></component>"),
+            "unknown-statement",
+        ),
+        (
+            "foreign namespace",
+            "<component><x xmlns=\"urn:other\">words</x></component>".to_owned(),
+            "unknown-statement",
+        ),
+        (
+            "bad date",
+            format!(
+                r#"<component><ObservationStatement>{id}<code displayName="x"/><effectiveTime><center value="20190230"/></effectiveTime></ObservationStatement></component>"#
+            ),
+            "malformed-date",
+        ),
+        (
+            "bad number",
+            format!(
+                r#"<component><ObservationStatement>{id}<code displayName="x"/><value value="eighty"/></ObservationStatement></component>"#
+            ),
+            "unmappable-value",
+        ),
+        (
+            "document that was not sent",
+            format!(
+                r#"<component><NarrativeStatement>{id}<text>Letter</text><reference><referredToExternalDocument>{id}<text mediaType="image/tiff"><reference value="file://localhost/nowhere%20at%20all.tif"/></text></referredToExternalDocument></reference></NarrativeStatement></component>"#
+            ),
+            "document-not-received",
+        ),
+        (
+            "order without plan",
+            format!(
+                r#"<component><MedicationStatement moodCode="ORD">{id}<component><ehrSupplyPrescribe><id root="25D6C748-100D-46E3-A8BC-DFEA5F2DB2BD"/><inFulfillmentOf><priorMedicationRef><id root="35D6C748-100D-46E3-A8BC-DFEA5F2DB2BD"/></priorMedicationRef></inFulfillmentOf></ehrSupplyPrescribe></component></MedicationStatement></component>"#
+            ),
+            "order-without-plan",
+        ),
+        (
+            "problem of nothing",
+            format!(
+                r#"<component><LinkSet>{id}<code code="394774009"/><component><statementRef><id root="35D6C748-100D-46E3-A8BC-DFEA5F2DB2BD"/></statementRef></component></LinkSet></component>"#
+            ),
+            "dangling-reference",
+        ),
+        (
+            "laboratory comment of no shape",
+            format!(
+                r#"<component><CompoundStatement classCode="CLUSTER">{id}<code code="16488004"/><component><NarrativeStatement><id root="25D6C748-100D-46E3-A8BC-DFEA5F2DB2BD"/><text>see CommentType:??</text></NarrativeStatement></component></CompoundStatement></component>"#
+            ),
+            "malformed-comment",
+        ),
+    ] {
+        let states = states(&statements);
+        assert!(states.iter().any(|(_, state)| state.contains(reason)), "{what}: {states:?}");
+    }
+}
+
+#[test]
+fn two_folders_prefixes_and_marks_before_the_text_are_read() {
+    let text = message(GOOD);
+    let folder = &text[text.find("<component><ehrFolder>").unwrap()..text.find("</EhrExtract>").unwrap()];
+    let second = folder.replace("05E9B02E", "45E9B02E").replace("9B69EBA5", "AB69EBA5");
+    let twice = text.replacen("</EhrExtract>", &format!("{second}</EhrExtract>"), 1);
+    let reading = extract::read(twice.as_bytes(), &Expected::default()).unwrap();
+    balanced(&reading, "two folders");
+    let json = String::from_utf8(reading.json).unwrap();
+    assert_eq!(json.matches(r#""resourceType":"Observation""#).count(), 2, "D18: both folders are read");
+    let prefixed = text
+        .replace("</", "</h:")
+        .replace('<', "<h:")
+        .replace("<h:/h:", "</h:")
+        .replace("xmlns=", "xmlns:h=");
+    let marked = format!("\u{FEFF}<?xml version=\"1.0\"?>{prefixed}");
+    let read = extract::read(marked.as_bytes(), &Expected::default()).unwrap();
+    assert_eq!(read, extract::read(text.as_bytes(), &Expected::default()).unwrap(), "prefixes mean nothing");
+}
+
+#[test]
+fn only_what_is_no_record_of_this_patient_is_refused() {
+    let text = message(GOOD);
+    let read = |text: &str, number: Option<&str>| {
+        let nhs_number = number.map(|n| throughcare::model::NhsNumber::parse(n).unwrap());
+        extract::read(text.as_bytes(), &Expected { nhs_number, ..Expected::default() }).err()
+    };
+    assert_eq!(read(&text, Some("9990000018")), None);
+    assert_eq!(read(&text, Some("9990000026")), Some(ReadRefusal::AnotherPatient), "D18, hazard H1");
+    assert_eq!(read(&text.replace("recordTarget", "recordAim"), None), Some(ReadRefusal::NoPatient));
+    assert_eq!(read(&text.replace("EhrExtract", "Other"), None), Some(ReadRefusal::NoExtract));
+    assert_eq!(read("<a>", None), Some(ReadRefusal::NotXml));
+    assert_eq!(read(&format!("<!DOCTYPE a>{text}"), None), Some(ReadRefusal::NotXml));
+    assert_eq!(read(&"<a>".repeat(500), None), Some(ReadRefusal::TooDeep));
+    for end in (0..text.len()).step_by(97) {
+        assert!(read(text.get(..end).unwrap_or_default(), None).is_some(), "a cut message is no message");
+    }
+}
