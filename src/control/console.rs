@@ -18,8 +18,8 @@ use super::selector::Selector;
 use super::server::{Peer, Replies};
 use super::survey::{Glance, Survey};
 use super::views::{
-    ActResult, Acted, ActedItem, Exported, Intake, List, Need, Quarantine, Resting, Sent, Service, SetAside,
-    StateCount, Status,
+    Accounted, ActResult, Acted, ActedItem, Exported, Intake, List, Need, Quarantine, Resting, Sent, Service,
+    SetAside, StateCount, Status,
 };
 use crate::clock;
 use crate::config::Mode;
@@ -29,7 +29,7 @@ use crate::model::Timestamp;
 use crate::store::{SealedRef, Store, Vault, export};
 use crate::telemetry::{Phase, Probe};
 use crate::transfer::event::{Act, Verb};
-use crate::transfer::{Lane, Transfer};
+use crate::transfer::{Case, Lane, Transfer};
 
 /// The most transfers one act may mean: a surge has 2,000 releases (custody reference §11).
 const MAX_ACTED: usize = 10_000;
@@ -205,7 +205,20 @@ impl Console {
     fn show(&self, id: &str) -> Result<Reply, Refusal> {
         let transfer = self.survey.one(id)?;
         let entries = self.survey.timeline(transfer.id)?;
-        Ok(Reply::Show(Box::new(describe::show(&transfer, entries, clock::now()))))
+        let account = self.account(&transfer);
+        Ok(Reply::Show(Box::new(describe::show(&transfer, account, entries, clock::now()))))
+    }
+
+    /// What became of the record's items; the totals alone where the account cannot be read.
+    fn account(&self, transfer: &Transfer) -> Option<Accounted> {
+        let (totals, account) = match &transfer.case {
+            Case::Release(release) => (release.completeness?, release.account.as_ref()),
+            Case::Received(received) => (received.completeness?, received.account.as_ref()),
+            Case::Noted(_) => return None,
+        };
+        let sealed = account.and_then(|a| a.0.parse::<SealedRef>().ok());
+        let octets = sealed.and_then(|s| self.parts.vault.get(&s).ok()).unwrap_or_default();
+        Some(describe::account(&totals, &octets))
     }
 
     fn explain(&self, id: &str) -> Result<Reply, Refusal> {

@@ -3,11 +3,12 @@
 //! What may be done is not decided here: it is asked of the transfer itself, which is stepped and the result thrown
 //! away.
 
-use super::views::{Choice, Explain, Line, Row, Show, short};
+use super::views::{Accounted, AccountedItem, Choice, Explain, Line, MOST_ITEMS, Row, Show, short};
 use crate::model::{MessageId, OdsCode, Timestamp};
 use crate::transfer::delivery::{Delivery, Phase};
 use crate::transfer::event::{Act, Event, Verb};
 use crate::transfer::journal::Entry;
+use crate::transfer::outcome::Completeness;
 use crate::transfer::reason::Ending;
 use crate::transfer::response_code::ResponseCode;
 use crate::transfer::retry::{FILING_TRIES, GIVE_UP_AFTER};
@@ -90,7 +91,12 @@ fn ended(ending: &Ending) -> String {
 }
 
 /// The whole timeline.
-pub(super) fn show(transfer: &Transfer, entries: Vec<Entry>, now: Timestamp) -> Show {
+pub(super) fn show(
+    transfer: &Transfer,
+    account: Option<Accounted>,
+    entries: Vec<Entry>,
+    now: Timestamp,
+) -> Show {
     let sent = delivery(transfer).map(|d| &d.dispatch);
     let signed = match &transfer.case {
         Case::Release(release) => release.signed,
@@ -115,8 +121,28 @@ pub(super) fn show(transfer: &Transfer, entries: Vec<Entry>, now: Timestamp) -> 
         message_id: message.as_ref().map(|(id, _)| id.clone()),
         bytes: message.map(|(_, bytes)| bytes),
         signed,
+        account,
         timeline: entries.into_iter().map(line).collect(),
     }
+}
+
+/// The account of a record, of which the sealed octets hold every item.
+pub(super) fn account(totals: &Completeness, octets: &[u8]) -> Accounted {
+    let kept: serde_json::Value = serde_json::from_slice(octets).unwrap_or_default();
+    let entries = kept["entries"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let mut lost = entries.iter().filter_map(|entry| {
+        let state = entry["state"].as_str().filter(|s| matches!(*s, "degraded" | "not_clinical"))?;
+        let reasons = entry["reasons"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let one = entry["reason"].as_str();
+        Some(AccountedItem {
+            resource: entry["resource"].as_str()?.to_owned(),
+            state: state.to_owned(),
+            reasons: reasons.iter().filter_map(|r| r.as_str()).chain(one).map(str::to_owned).collect(),
+        })
+    });
+    let items = lost.by_ref().take(MOST_ITEMS).collect();
+    let Completeness { mapped, merged, degraded, not_clinical } = *totals;
+    Accounted { mapped, merged, degraded, not_clinical, items, more: lost.next().is_some() }
 }
 
 /// What happens now, what it waits for, until when, and what follows.

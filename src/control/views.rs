@@ -137,8 +137,41 @@ pub struct Show {
     pub bytes: Option<u64>,
     /// Whether it is signed.
     pub signed: bool,
+    /// What became of the record's items, once it was mapped.
+    pub account: Option<Accounted>,
     /// Everything that happened, oldest first.
     pub timeline: Vec<Line>,
+}
+
+/// What became of the items of a record: what was lost is named one by one, by type and id and never by what it says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Accounted {
+    /// Carried in full.
+    pub mapped: u32,
+    /// Carried inside another item.
+    pub merged: u32,
+    /// Carried with something lost.
+    pub degraded: u32,
+    /// Left out.
+    pub not_clinical: u32,
+    /// Each item that is degraded or left out, with the reasons; the first [`MOST_ITEMS`].
+    pub items: Vec<AccountedItem>,
+    /// Whether there are more of them.
+    pub more: bool,
+}
+
+/// So many items of an account are shown: a page or two.
+pub const MOST_ITEMS: usize = 100;
+
+/// One item of a record that is not carried in full.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountedItem {
+    /// `Type/id`.
+    pub resource: String,
+    /// `degraded` or `not_clinical`.
+    pub state: String,
+    /// Why, as codes.
+    pub reasons: Vec<String>,
 }
 
 /// One line of a timeline.

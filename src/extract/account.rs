@@ -86,7 +86,7 @@ pub enum State {
         reasons: Vec<Fault>,
     },
     /// It is not in the extract.
-    NotSent {
+    NotClinical {
         /// Why.
         reason: Unsent,
     },
@@ -102,7 +102,7 @@ pub struct AccountEntry {
     pub state: State,
 }
 
-/// The whole account. `mapped + merged + degraded + not_sent = input`, or there is no extract.
+/// The whole account. `mapped + merged + degraded + not_clinical = input`, or there is no extract.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Account {
     /// Resources in the input, contained ones included.
@@ -114,7 +114,7 @@ pub struct Account {
     /// Of those, with less structure than they had.
     pub degraded: usize,
     /// Of those, not sent.
-    pub not_sent: usize,
+    pub not_clinical: usize,
     /// One by one, in the order of the input.
     pub entries: Vec<AccountEntry>,
 }
@@ -127,14 +127,25 @@ impl Account {
             mapped: count(self.mapped),
             merged: count(self.merged),
             degraded: count(self.degraded),
-            not_sent: count(self.not_sent),
+            not_clinical: count(self.not_clinical),
         }
+    }
+
+    /// The account as it is kept with a transfer.
+    pub fn to_json(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("texts and numbers can be written to memory")
     }
 
     /// Draws up the account, or names the resources that have no state.
     pub(super) fn draw(states: Vec<(String, Option<State>)>) -> Result<Self, Vec<String>> {
-        let mut account =
-            Self { input: states.len(), mapped: 0, merged: 0, degraded: 0, not_sent: 0, entries: Vec::new() };
+        let mut account = Self {
+            input: states.len(),
+            mapped: 0,
+            merged: 0,
+            degraded: 0,
+            not_clinical: 0,
+            entries: Vec::new(),
+        };
         let mut unaccounted = Vec::new();
         for (resource, state) in states {
             let Some(state) = state else {
@@ -145,7 +156,7 @@ impl Account {
                 State::Mapped { .. } => account.mapped += 1,
                 State::Merged { .. } => account.merged += 1,
                 State::Degraded { .. } => account.degraded += 1,
-                State::NotSent { .. } => account.not_sent += 1,
+                State::NotClinical { .. } => account.not_clinical += 1,
             }
             account.entries.push(AccountEntry { resource, state });
         }

@@ -362,10 +362,10 @@ mod tests {
     }
 
     #[test]
-    fn what_was_entered_in_error_is_not_sent() {
+    fn what_was_entered_in_error_is_not_clinical() {
         let (_, account) = extract(
             r#"{"resourceType": "Observation", "id": "o", "status": "entered-in-error", "code": {"text": "x"}}"#,
         );
-        assert_eq!(state(&account, "Observation"), "not_sent");
+        assert_eq!(state(&account, "Observation"), "not_clinical");
     }
 }

@@ -298,7 +298,7 @@ impl<'t> Reading<'t> {
 
     /// Leaves a statement that says nothing clinical.
     pub(super) fn leave(&mut self, statement: Element<'t>, reason: Unsent) {
-        self.states.insert(statement.place(), State::NotSent { reason });
+        self.states.insert(statement.place(), State::NotClinical { reason });
     }
 
     /// The last resort: an Observation with all the words of the statement.

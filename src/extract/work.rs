@@ -167,7 +167,7 @@ impl<'a> Work<'a> {
 
     /// Leaves the entry unsent.
     pub(super) fn leave(&mut self, at: usize, reason: Unsent) {
-        self.states[at] = Some(State::NotSent { reason });
+        self.states[at] = Some(State::NotClinical { reason });
     }
 
     /// Leaves the entry merged into an element, unless it has a state already.

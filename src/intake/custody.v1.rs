@@ -1173,7 +1173,7 @@ pub struct Completeness {
     pub degraded: u32,
     /// A count: left out, each with a reason in the account of the transfer.
     #[prost(uint32, tag = "4")]
-    pub not_sent: u32,
+    pub not_clinical: u32,
 }
 /// What came of an event or a transfer.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use base64::Engine as _;
 use serde::{Deserialize, Serialize};
 
 /// Thirty-two bytes of SHA-256; text is lower-case hexadecimal.
@@ -14,6 +15,12 @@ pub struct Fingerprint([u8; 32]);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a SHA-256 must be 64 hexadecimal digits, with or without colons, optionally after `sha256:`")]
 pub struct InvalidFingerprint;
+
+/// SHA-1 of a file in base64: not for safety, but what FHIR's `Attachment.hash` is defined to hold.
+pub fn sha1_base64(octets: &[u8]) -> String {
+    let digest = ring::digest::digest(&ring::digest::SHA1_FOR_LEGACY_USE_ONLY, octets);
+    base64::engine::general_purpose::STANDARD.encode(digest)
+}
 
 /// A digest in the making, for content that is not in memory whole.
 #[derive(Clone)]

@@ -2,14 +2,17 @@
 
 use crate::clock;
 use crate::directory::Directory;
+use crate::extract::{self, Account, Expected, ReceivedDocument};
 use crate::model::{MessageId, Timestamp, TransferId};
 use crate::packet::description::Description;
+use crate::packet::fingerprint::sha1_base64;
 use crate::packet::hl7::{Answer, ApplicationAcknowledgement};
 use crate::packet::mime::{MimeLimits, Strictness};
 use crate::packet::{self, Packet, PacketLimits, Received};
 use crate::perform::prepare::{acknowledgement_header, signer_for};
 use crate::perform::{Acknowledge, Tools};
-use crate::records::{self, FilingFolder, ReceivedAttachment, ReceivedRecord};
+use crate::records::{self, FilingFolder, ReadRecord, ReceivedAttachment, ReceivedRecord};
+use crate::telemetry::Direction;
 use crate::transfer::dispatch::Transmission;
 use crate::transfer::event::{Arrival, Filed};
 use crate::transfer::reason::FilingFault;
@@ -26,21 +29,33 @@ pub async fn file(
     let packet = tools.fetch(&arrival.packet).await.map_err(|_| FilingFault::PacketUnreadable)?;
     let (folder, arrived, at) = (tools.filing.clone(), arrival.clone(), clock::now());
     let job = move || put_in_folder(&folder, transfer, &arrived, &packet, at);
-    tokio::task::spawn_blocking(job).await.map_err(|_| FilingFault::FolderUnwritable)??;
+    let account = tokio::task::spawn_blocking(job).await.map_err(|_| FilingFault::FolderUnwritable)??;
+    let completeness = account.as_ref().map(Account::totals);
+    if let Some(totals) = &completeness {
+        tools.metrics.accounted(Direction::Received, totals);
+    }
+    let account = match &account {
+        Some(account) => {
+            Some(tools.seal(&account.to_json()).await.map_err(|_| FilingFault::AcknowledgementUnmade)?)
+        }
+        None => None,
+    };
     let acknowledgement = match tools.acknowledge {
         Acknowledge::Never => None,
         Acknowledge::WhenFiled => Some(acknowledge(tools, arrival, Answer::Accept, message_id, at).await?),
     };
-    Ok(Filed { acknowledgement })
+    Ok(Filed { acknowledgement, completeness, account })
 }
 
+/// Puts the record where the clinical system takes it from; gives the account of its statements. An extract that cannot
+/// be read as a record is filed all the same, as it came.
 fn put_in_folder(
     folder: &FilingFolder,
     transfer: TransferId,
     arrival: &Arrival,
     packet: &Packet,
     now: Timestamp,
-) -> Result<(), FilingFault> {
+) -> Result<Option<Account>, FilingFault> {
     let limits = MimeLimits::default();
     let opened = packet::open(&packet.content_type, &packet.body, Strictness::Tolerant, &limits);
     let Ok(Received::Business(incoming)) = opened else { return Err(FilingFault::PacketUnreadable) };
@@ -50,6 +65,28 @@ fn put_in_folder(
         .iter()
         .filter_map(|(item, part)| Some((*item, Description::parse(&item.description), (*part)?)))
         .collect();
+    let documents = described.iter().enumerate().map(|(n, (item, description, part))| {
+        let content_type = description.content_type.clone().unwrap_or_else(|| part.content_type.clone());
+        ReceivedDocument {
+            id: item.id.clone().unwrap_or_default(),
+            file_name: description.filename.clone(),
+            url: records::attachment_name(n, &content_type),
+            content_type: Some(content_type),
+            length: part.body.len() as u64,
+            sha1: sha1_base64(&part.body),
+        }
+    });
+    let expected =
+        Expected { nhs_number: arrival.nhs_number, documents: documents.collect(), ..Expected::default() };
+    let reading = match extract::read(&hl7.body, &expected) {
+        Ok(reading) => Some(reading),
+        Err(refusal) => {
+            let error = &refusal as &dyn std::error::Error;
+            tracing::warn!(%transfer, error, "a record was filed as it came: it could not be read");
+            None
+        }
+    };
+    let kept = reading.as_ref().map(|r| r.account.to_json());
     let mut contents: Vec<&[u8]> = described.iter().map(|(_, _, part)| &*part.body).collect();
     let attachments = described
         .iter()
@@ -68,10 +105,14 @@ fn put_in_folder(
         to: arrival.to.clone(),
         received_at: arrival.received_at,
         extract: &mut &*hl7.body,
+        record: reading
+            .as_ref()
+            .zip(kept.as_ref())
+            .map(|(reading, account)| ReadRecord { bundle: &reading.json, account }),
         attachments,
     };
     match folder.file(record, now) {
-        Ok(_) => Ok(()),
+        Ok(_) => Ok(reading.map(|r| r.account)),
         Err(error) => {
             tracing::error!(%transfer, error = &error as &dyn std::error::Error, "a record could not be filed");
             Err(match error {

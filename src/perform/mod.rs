@@ -167,7 +167,12 @@ async fn carry_out(tools: &Tools, order: Order) -> Event {
 impl Tools {
     /// Seals a packet; durable when it returns.
     pub async fn keep(&self, packet: &Packet) -> Result<PacketRef, VaultError> {
-        Ok(PacketRef(self.vault.put(&packet.to_file()).await?.to_string()))
+        self.seal(&packet.to_file()).await
+    }
+
+    /// Seals what belongs to a packet; on disk when it returns.
+    pub async fn seal(&self, octets: &[u8]) -> Result<PacketRef, VaultError> {
+        Ok(PacketRef(self.vault.put(octets).await?.to_string()))
     }
 
     /// Reads a sealed packet back; a large one beside the threads that wait on sockets.

@@ -14,6 +14,7 @@ use crate::packet::signature::Signer;
 use crate::packet::{self, AssembleFault, Attachment, Packet, PacketLimits};
 use crate::perform::Tools;
 use crate::records::{RecordFault, RecordRef};
+use crate::telemetry::Direction;
 use crate::transfer::custody::{CustodyEvent, CustodyKind};
 use crate::transfer::dispatch::{PacketRef, Transmission};
 use crate::transfer::event::Prepared;
@@ -68,7 +69,10 @@ pub async fn prepare(tools: &Tools, wanted: Wanted) -> Result<Prepared, PrepareF
         tracing::error!(error = &error as &dyn std::error::Error, "a packet could not be sealed");
         PrepareFault::StorageFailed
     })?;
+    let account = tools.seal(&built.account).await.map_err(|_| PrepareFault::StorageFailed)?;
+    tools.metrics.accounted(Direction::Sent, &built.completeness);
     Ok(Prepared {
+        account: Some(account),
         order: wanted.order.event_id,
         to: wanted.to,
         transmission: Transmission {
@@ -194,6 +198,8 @@ fn parameters(
 
 struct Built {
     packet: Packet,
+    /// The account, as it is kept.
+    account: Vec<u8>,
     completeness: Completeness,
     attachments: u32,
     placeholders: u32,
@@ -260,6 +266,7 @@ fn build(
     let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     Ok(Built {
         packet,
+        account: extract.account.to_json(),
         completeness: extract.account.totals(),
         attachments: count(extract.attachments.len()),
         placeholders,

@@ -1,7 +1,7 @@
 //! Files a received record for the clinical system: one folder a transfer, whole or not there at all.
 //!
-//! `<dir>/<TransferId>/` holds `extract.xml`, the attachments as `001.pdf`, `002.txt`, …, and `filed.json`, which
-//! says what each is. Nothing of the patient is in a file's name. Reading and showing it is the clinical system's.
+//! `<dir>/<TransferId>/` holds `extract.xml`, the record read out of it as `record.json` with the `account.json` of its
+//! statements, the attachments as `001.pdf`, `002.txt`, …, and `filed.json`, which says what each is. Nothing of the patient is in a file's name. Reading and showing it is the clinical system's.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -32,8 +32,18 @@ pub struct ReceivedRecord<'a> {
     pub received_at: Timestamp,
     /// The extract, XML.
     pub extract: &'a mut dyn Read,
+    /// The record in it, where it could be read.
+    pub record: Option<ReadRecord<'a>>,
     /// Its attachments, in the order of the manifest.
     pub attachments: Vec<ReceivedAttachment<'a>>,
+}
+
+/// A record as it was read out of its extract.
+pub struct ReadRecord<'a> {
+    /// The FHIR Bundle.
+    pub bundle: &'a [u8],
+    /// What became of each statement.
+    pub account: &'a [u8],
 }
 
 /// One attachment of a received record.
@@ -120,6 +130,10 @@ struct FiledAs {
     received_at: Timestamp,
     filed_at: Timestamp,
     extract: FileEntry,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    record: Option<FileEntry>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    account: Option<FileEntry>,
     attachments: Vec<FileEntry>,
 }
 
@@ -198,13 +212,13 @@ fn write(beside: &Path, record: &mut ReceivedRecord<'_>, now: Timestamp) -> io::
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         Ok(()) | Err(_) => fs::create_dir(beside)?,
     }
-    let (bytes, sha256) = copy(beside, "extract.xml", record.extract)?;
-    let content_type = "application/xml".to_owned();
-    let extract =
-        FileEntry { file: "extract.xml".to_owned(), bytes, sha256, id: None, filename: None, content_type };
+    let extract = part(beside, "extract.xml", "application/xml", record.extract)?;
+    let read = record.record.as_ref();
+    let bundle = read.map(|r| part(beside, "record.json", "application/fhir+json", &mut &*r.bundle));
+    let account = read.map(|r| part(beside, "account.json", "application/json", &mut &*r.account));
     let mut attachments = Vec::with_capacity(record.attachments.len());
     for (index, attachment) in record.attachments.iter_mut().enumerate() {
-        let file = format!("{:03}.{}", index + 1, extension(&attachment.content_type));
+        let file = attachment_name(index, &attachment.content_type);
         let (bytes, sha256) = copy(beside, &file, attachment.content)?;
         attachments.push(FileEntry {
             file,
@@ -223,11 +237,25 @@ fn write(beside: &Path, record: &mut ReceivedRecord<'_>, now: Timestamp) -> io::
         received_at: record.received_at,
         filed_at: now,
         extract,
+        record: bundle.transpose()?,
+        account: account.transpose()?,
         attachments,
     };
     let text = serde_json::to_vec_pretty(&filed).map_err(io::Error::from)?;
     copy(beside, "filed.json", &mut text.as_slice())?;
     Ok(filed)
+}
+
+/// The name under which an attachment is filed.
+pub fn attachment_name(index: usize, content_type: &str) -> String {
+    format!("{:03}.{}", index + 1, extension(content_type))
+}
+
+/// Writes one file that is no attachment.
+fn part(folder: &Path, name: &str, content_type: &str, from: &mut dyn Read) -> io::Result<FileEntry> {
+    let (bytes, sha256) = copy(folder, name, from)?;
+    let (file, content_type) = (name.to_owned(), content_type.to_owned());
+    Ok(FileEntry { file, bytes, sha256, id: None, filename: None, content_type })
 }
 
 /// Copies in constant memory, digesting on the way.

@@ -7,6 +7,8 @@ mod filing;
 mod folder;
 mod sniff;
 
-pub use filing::{Filed, FilingFault, FilingFolder, ReceivedAttachment, ReceivedRecord};
+pub use filing::{
+    Filed, FilingFault, FilingFolder, ReadRecord, ReceivedAttachment, ReceivedRecord, attachment_name,
+};
 pub use folder::{Attachment, FolderLimits, RecordFault, RecordFolder, RecordRef, TypeClaim};
 pub use sniff::FileType;

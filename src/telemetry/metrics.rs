@@ -16,6 +16,8 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::transfer::outcome::Completeness;
+
 /// The response codes that get a label of their own (gp2gp reference §5); any other text counts as `other`, so that
 /// a peer cannot fill our memory with labels.
 const CODES: [&str; 23] = [
@@ -32,6 +34,7 @@ pub struct Metrics {
     acknowledgements: Family<Code, Counter>,
     intake: Family<Source, Counter>,
     refused: Family<Kept, Counter>,
+    items: Family<Item, Counter>,
     /// From taking up a batch to the batch being on disk, in seconds.
     pub commit: Histogram,
     /// Writes in one commit.
@@ -101,6 +104,21 @@ struct Source {
     source: &'static str,
 }
 
+/// Which way a record went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// Made for a practice.
+    Sent,
+    /// Filed for the clinical system.
+    Received,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Item {
+    direction: &'static str,
+    state: &'static str,
+}
+
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Kept {
     kept: &'static str,
@@ -123,6 +141,7 @@ impl Metrics {
             acknowledgements: Family::default(),
             intake: Family::default(),
             refused: Family::default(),
+            items: Family::default(),
             // 0.25 ms to 4 s: a group commit takes 1.5 ms on a good disk and 10 ms on a slow one.
             commit: Histogram::new(exponential_buckets(0.000_25, 2.0, 15)),
             // 1 to 4096, the largest batch the settings allow.
@@ -148,6 +167,8 @@ impl Metrics {
         registry.register("intake", "Events accepted durably, by door", self.intake.clone());
         let refused = "Messages refused at the inbox, by whether they were put aside";
         registry.register("refused", refused, self.refused.clone());
+        let items = "Items of records by the state in which their mapping left them";
+        registry.register("record_items", items, self.items.clone());
         let commit = "Time from taking up a batch to the batch being on disk";
         registry.register_with_unit("commit", commit, Unit::Seconds, self.commit.clone());
         registry.register("commit_operations", "Writes in one commit", self.commit_operations.clone());
@@ -185,6 +206,22 @@ impl Metrics {
             Some(sent) => CODES.into_iter().find(|known| same_code(known, sent)).unwrap_or("other"),
         };
         self.acknowledgements.get_or_create(&Code { code }).inc();
+    }
+
+    /// Counts what became of the items of one record.
+    pub fn accounted(&self, direction: Direction, totals: &Completeness) {
+        let direction = match direction {
+            Direction::Sent => "sent",
+            Direction::Received => "received",
+        };
+        for (state, count) in [
+            ("mapped", totals.mapped),
+            ("merged", totals.merged),
+            ("degraded", totals.degraded),
+            ("not_clinical", totals.not_clinical),
+        ] {
+            self.items.get_or_create(&Item { direction, state }).inc_by(u64::from(count));
+        }
     }
 
     /// Counts events that were accepted durably.

@@ -16,7 +16,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
-pub use metrics::{Answered, Intake, Metrics, Standing};
+pub use metrics::{Answered, Direction, Intake, Metrics, Standing};
 pub use probe::{Phase, Probe, serve};
 
 use crate::config::{LogFormat, LogLevel};

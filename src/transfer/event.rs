@@ -60,8 +60,11 @@ pub struct Prepared {
     pub transmission: Transmission,
     /// What the directory said.
     pub contract: Contract,
-    /// What became of each entry of the record.
+    /// What became of the entries of the record, in numbers.
     pub completeness: Completeness,
+    /// The account of each of them, sealed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<PacketRef>,
     /// How many documents travel with it, placeholders included.
     pub attachments: u32,
     /// How many of them are placeholders for documents that could not be had.
@@ -144,6 +147,10 @@ pub struct Arrival {
 /// A received record lies where the clinical system takes it from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Filed {
+    /// What became of the statements of the record, in numbers; none where it could not be read.
+    pub completeness: Option<Completeness>,
+    /// The account of each of them, sealed.
+    pub account: Option<PacketRef>,
     /// The acknowledgement, sealed and ready, and what the directory says of its delivery. None when policy gives none.
     pub acknowledgement: Option<(Transmission, Contract)>,
 }

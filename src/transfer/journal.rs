@@ -149,12 +149,12 @@ impl What {
             Self::Event { kind, seq } => format!("custody event: {kind} (number {seq} of the stay)"),
             Self::Noted { kind } => format!("noted: {kind}"),
             Self::Prepared { bytes, attachments, placeholders, completeness: c, signed } => format!(
-                "packet assembled: {bytes} bytes, {attachments} documents ({placeholders} placeholders), {}; entries: {} mapped, {} merged, {} degraded, {} not sent",
+                "packet assembled: {bytes} bytes, {attachments} documents ({placeholders} placeholders), {}; entries: {} mapped, {} merged, {} degraded, {} not clinical",
                 if *signed { "signed" } else { "unsigned" },
                 c.mapped,
                 c.merged,
                 c.degraded,
-                c.not_sent
+                c.not_clinical
             ),
             Self::Unprepared { fault } => format!("packet not assembled: {}", fault.words()),
             Self::Attempt { number } => format!("attempt {number} begins"),

@@ -360,7 +360,7 @@ impl Step {
                 release.delivery().map_or(0, |d| d.dispatch.attempts),
                 release.completeness,
             ),
-            Case::Received(received) => (None, Some(received.arrival.from.clone()), 0, None),
+            Case::Received(received) => (None, Some(received.arrival.from.clone()), 0, received.completeness),
             Case::Noted(event) => (Some(&**event), None, 0, None),
         };
         let response_code = match &next.case {

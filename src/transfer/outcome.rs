@@ -57,7 +57,7 @@ pub struct Completeness {
     /// Carried as text, or without its code.
     pub degraded: u32,
     /// Left out, each with a reason in the account.
-    pub not_sent: u32,
+    pub not_clinical: u32,
 }
 
 words!(

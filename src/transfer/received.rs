@@ -11,7 +11,7 @@ use crate::transfer::dispatch::{PacketRef, Transmission};
 use crate::transfer::effect::Effect;
 use crate::transfer::event::{Act, Answer, Arrival, Event, Filed, Verb};
 use crate::transfer::journal::What;
-use crate::transfer::outcome::OutcomeKind;
+use crate::transfer::outcome::{Completeness, OutcomeKind};
 use crate::transfer::reason::{Delay, Ending, FilingFault, Hold, Remedy};
 use crate::transfer::refusal::Refusal;
 use crate::transfer::retry::{self, Contract, FILING_TRIES, GIVE_UP_AFTER};
@@ -27,6 +27,12 @@ pub struct Received {
     pub state: ReceivedState,
     /// The signed receipt for our acknowledgement, kept.
     pub receipt: Option<PacketRef>,
+    /// What became of the statements of the record, once it is filed; none where it could not be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub completeness: Option<Completeness>,
+    /// The account of each of them, sealed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<PacketRef>,
 }
 
 /// Where a received record stands.
@@ -80,7 +86,7 @@ pub enum ReceivedState {
 impl Received {
     pub(super) fn new(arrival: Arrival, now: Timestamp) -> Self {
         let state = ReceivedState::begin(arrival.refusal, now);
-        Self { arrival, state, receipt: None }
+        Self { arrival, state, receipt: None, completeness: None, account: None }
     }
 
     /// How it ends once our acknowledgement is delivered.
@@ -222,6 +228,8 @@ fn on_filed(step: &mut Step, filed: &Filed, now: Timestamp) -> Option<()> {
         return None;
     }
     let to = received.arrival.from.clone();
+    received.completeness = filed.completeness;
+    received.account.clone_from(&filed.account);
     received.state = match &filed.acknowledgement {
         Some((transmission, contract)) => ReceivedState::Acknowledging {
             delivery: Delivery::begin(transmission.clone().dispatch(to, contract.clone(), now), now),

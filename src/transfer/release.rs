@@ -36,6 +36,9 @@ pub struct Release {
     pub state: ReleaseState,
     /// What became of each entry of the record, once it was mapped.
     pub completeness: Option<Completeness>,
+    /// The account of each of them, sealed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<PacketRef>,
     /// Whether its packet is signed, once there is one.
     pub signed: bool,
     /// Every MessageId we used: an acknowledgement may name any of them.
@@ -123,6 +126,7 @@ impl Release {
             order,
             state: ReleaseState::Preparing { due: now, failures: 0, fault: None, since: now },
             completeness: None,
+            account: None,
             signed: false,
             message_ids: Vec::new(),
             receipt: None,

@@ -352,7 +352,7 @@ fn an_outcome_is_written_in_both_encodings_with_the_same_fields() {
         reason: Some("record_unavailable".to_owned()),
         detail: "The record is not there yet.".to_owned(),
         response_code: None,
-        completeness: Some(Completeness { mapped: 3, merged: 1, degraded: 1, not_sent: 0 }),
+        completeness: Some(Completeness { mapped: 3, merged: 1, degraded: 1, not_clinical: 0 }),
         attempts: 0,
     };
     let json: Value = serde_json::from_slice(&encode_outcome(&outcome, Encoding::Json)).unwrap();

@@ -38,7 +38,7 @@ fn the_message_goes_to_standard_output_and_a_balanced_account_to_standard_error(
     let faults = json_schema::faults(&json_schema::load("account.schema.json"), &account);
     assert!(faults.is_empty(), "{faults:?}");
     let total = |key: &str| account[key].as_u64().unwrap();
-    let fates = total("mapped") + total("merged") + total("degraded") + total("not_sent");
+    let fates = total("mapped") + total("merged") + total("degraded") + total("not_clinical");
     assert_eq!(fates, total("input"), "the account balances (hazard H8)");
     assert_eq!(build(&bundle, "9990000018", &[]).stdout, first.stdout, "same input and clock, same bytes");
     let labelled = build(&bundle, "9990000018", &["--interaction", "UK07"]);

@@ -152,7 +152,7 @@ fn every_record_becomes_a_schema_valid_and_balanced_extract() {
 
 fn balanced(path: &Path, extract: &Extract) {
     let account = &extract.account;
-    let total = account.mapped + account.merged + account.degraded + account.not_sent;
+    let total = account.mapped + account.merged + account.degraded + account.not_clinical;
     assert_eq!(total, account.input, "{}: extract §1.1", name(path));
     assert_eq!(account.entries.len(), account.input, "{}", name(path));
     let xml = String::from_utf8_lossy(&extract.xml);
@@ -228,7 +228,7 @@ fn damaged_records_are_mapped_or_refused_and_never_panic() {
                 std::fs::write(&file, &extract.xml).unwrap();
                 files.push(file);
                 let account = &extract.account;
-                let total = account.mapped + account.merged + account.degraded + account.not_sent;
+                let total = account.mapped + account.merged + account.degraded + account.not_clinical;
                 assert_eq!(total, account.input, "a damaged record is accounted for like any other");
             }
         }

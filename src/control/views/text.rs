@@ -3,8 +3,8 @@
 use std::fmt;
 
 use super::{
-    ActResult, Acted, Explain, Exported, List, Quarantine, Row, Sent, SetAside, Show, StateCount, Status,
-    short,
+    Accounted, ActResult, Acted, Explain, Exported, List, Quarantine, Row, Sent, SetAside, Show, StateCount,
+    Status, short,
 };
 use crate::control::layout::{
     WIDTH, age, alarm, bytes, heading, labelled, moment, paragraph, table, wrapped,
@@ -110,10 +110,31 @@ impl fmt::Display for Show {
         if let Some(why) = &self.transfer.why {
             labelled(f, "  why", 16, why)?;
         }
+        if let Some(account) = &self.account {
+            account.fmt(f)?;
+        }
         writeln!(f)?;
         heading(f, "Timeline")?;
         for line in &self.timeline {
             labelled(f, &format!("  {}", line.at.to_ebxml()), 24, &line.words)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Accounted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { mapped, merged, degraded, not_clinical, .. } = self;
+        let totals = format!(
+            "{mapped} items carried in full, {merged} inside others, {degraded} with losses, {not_clinical} left out"
+        );
+        labelled(f, "  record", 16, &totals)?;
+        for item in &self.items {
+            let words = format!("{} ({})", item.resource, item.reasons.join(", "));
+            labelled(f, &format!("  {}", item.state.replace('_', " ")), 16, &words)?;
+        }
+        if self.more {
+            labelled(f, "", 16, "and more: the JSON account lies with the packet")?;
         }
         Ok(())
     }

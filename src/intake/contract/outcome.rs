@@ -45,7 +45,12 @@ fn message(o: &Outcome) -> wire::Outcome {
 }
 
 fn completeness(c: Completeness) -> wire::Completeness {
-    wire::Completeness { mapped: c.mapped, merged: c.merged, degraded: c.degraded, not_sent: c.not_sent }
+    wire::Completeness {
+        mapped: c.mapped,
+        merged: c.merged,
+        degraded: c.degraded,
+        not_clinical: c.not_clinical,
+    }
 }
 
 /// Without the fields that say nothing.

@@ -116,7 +116,7 @@ fn a_retry_takes_the_filing_up_again_with_all_its_tries() {
     }
     assert_eq!(story.transfer.label(), "filing", "one try is left");
     story.due();
-    story.tell(&Event::Filed(Box::new(Filed { acknowledgement: None })));
+    story.tell(&Event::Filed(Box::new(Filed { acknowledgement: None, completeness: None, account: None })));
     assert_eq!(story.transfer.label(), "filed");
     assert_eq!(story.outcomes.last().unwrap().kind, OutcomeKind::Filed);
 }
@@ -201,7 +201,7 @@ fn a_record_sent_again_takes_the_place_of_one_that_was_refused_and_of_no_other()
     let Some(Effect::File { arrival: filed, message_id: second }) = refused.due() else { panic!("filed") };
     assert_eq!(filed.message_id.as_str(), "M2");
     assert_ne!(first, second, "another answer has another identity");
-    refused.tell(&Event::Filed(Box::new(Filed { acknowledgement: None })));
+    refused.tell(&Event::Filed(Box::new(Filed { acknowledgement: None, completeness: None, account: None })));
     assert!(refused.transfer.step(&again, refused.now).is_err(), "the one that is filed stands (Q20)");
     let waiting = Story::of(arrival("M1"));
     assert!(waiting.transfer.step(&again, waiting.now).is_err(), "and so does one that is about to be (Q20)");

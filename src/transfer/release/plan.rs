@@ -94,6 +94,7 @@ pub(super) fn on_prepared(step: &mut Step, prepared: &Prepared, now: Timestamp) 
         prepared.transmission.clone().dispatch(prepared.to.clone(), prepared.contract.clone(), now);
     let release = step.release_mut()?;
     release.completeness = Some(prepared.completeness);
+    release.account.clone_from(&prepared.account);
     release.signed = prepared.signed;
     release.state = ReleaseState::Delivering { delivery: Delivery::begin(dispatch, now) };
     step.remember(message_id);

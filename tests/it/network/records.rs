@@ -137,6 +137,7 @@ fn record<'a>(extract: &'a mut dyn Read, letter: &'a mut dyn Read) -> ReceivedRe
         to: OdsCode::parse("HMP01").unwrap(),
         received_at: Timestamp::parse("2026-03-02T09:00:00Z").unwrap(),
         extract,
+        record: None,
         attachments: vec![ReceivedAttachment {
             id: "D1".to_owned(),
             filename: "Smith, John: ../../letter.exe".to_owned(),
