@@ -33,6 +33,8 @@ const COMPOSITION: [(&str, &str); 2] = [("classCode", "COMPOSITION"), ("moodCode
 
 /// What a consultation says of itself.
 struct Facts {
+    /// The Encounter.
+    at: usize,
     own: String,
     effective: Span,
     available: Option<String>,
@@ -56,6 +58,7 @@ pub(super) fn consultation(
         (_, _) => Span::between(start.clone(), end.clone()),
     };
     let facts = Facts {
+        at,
         own: work.own(at),
         effective: effective.clone(),
         available: start.clone().or_else(|| listed.clone()),
@@ -267,10 +270,12 @@ fn write_category(
 
 /// The List's own UUID; a synthetic level has its own (D8).
 fn topic_id(work: &mut Work<'_>, facts: &Facts, list: Option<usize>, role: &str) -> String {
-    match list {
+    let id = match list {
         Some(list) => work.ids.claim(&work.record.entry(list).key, &work.record.entry(list).id),
         None => work.ids.part(&facts.own, role),
-    }
+    };
+    work.parts.push((id.clone(), facts.at));
+    id
 }
 
 #[expect(clippy::too_many_arguments, reason = "the parts of one element, each written once")]

@@ -271,7 +271,7 @@ fn drug<'t>(reading: &mut Reading<'t>, statement: Element<'t>, draft: &mut Draft
     let material = statement.down(&["consumable", "manufacturedProduct", "manufacturedMaterial"])?;
     let code = material.child("code")?;
     let said = code.child("originalText").and_then(Element::text);
-    let key = (code.attribute("code"), code.attribute("displayName"), said);
+    let key = [code.attribute("code"), code.attribute("displayName"), said];
     if let Some(known) = reading.drugs.get(&key) {
         return Some(known.clone());
     }

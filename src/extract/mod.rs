@@ -17,6 +17,7 @@ mod document;
 mod draft;
 mod fhir;
 mod file;
+mod flaw;
 mod ids;
 mod immunization;
 mod json;
@@ -30,6 +31,7 @@ mod placement;
 mod pmip;
 mod pressure;
 mod problem;
+mod profile;
 mod quantities;
 mod reading;
 mod record;
@@ -37,7 +39,6 @@ mod report;
 mod request;
 mod result;
 mod run;
-mod shape;
 mod specimen;
 mod standing;
 mod supply;
@@ -55,8 +56,8 @@ use std::collections::HashMap;
 
 pub use account::{Account, AccountEntry, Fault, State, Unsent};
 pub use diff::{Difference, Said};
+pub use flaw::{Finding, Flaw, Wrong};
 pub use record::{DocumentWanted, Record, RecordFault, RecordLimits};
-pub use validate::{Finding, Flaw};
 
 use crate::model::{Asid, ConversationId, MessageId, NhsNumber, OdsCode, Timestamp};
 
@@ -251,9 +252,10 @@ pub fn whose(record: &Record<'_>) -> Result<NhsNumber, Refusal> {
     run::whose(record)
 }
 
-/// Checks the structure of a message as the gate of [`build`] does: the first flaws, none when there are none.
-pub fn validate(message: &str) -> Vec<Finding> {
-    validate::check(message)
+/// What is wrong with a message: where the schema's order, number or form is not kept, and what leads nowhere. At most
+/// fifty flaws are listed.
+pub fn validate(message: &[u8]) -> Vec<Finding> {
+    validate::all(message)
 }
 
 /// What one message says that another does not.

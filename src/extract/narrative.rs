@@ -46,7 +46,7 @@ pub(super) fn statement(work: &mut Work<'_>, at: usize) -> Option<Statement> {
     }
     let own = work.own(at);
     let mut draft = Draft::default();
-    let kind = work.entry(at).kind.clone();
+    let kind = resource.word("resourceType").unwrap_or("Unknown");
     for (name, value) in resource.members().iter().filter(|(name, _)| !SILENT.contains(&&**name)) {
         flatten(work, at, &label(name), value, &mut draft, 0);
     }
@@ -60,7 +60,7 @@ pub(super) fn statement(work: &mut Work<'_>, at: usize) -> Option<Statement> {
         ["effectivePeriod", "performedPeriod", "period"].iter().find_map(|n| resource.at(n).word("start"));
     let available = available.or_else(|| dates::wire(period?));
     let agent = actor(work, at);
-    let text = format!("{} {}", label(&kind), draft.text()).trim().to_owned();
+    let text = format!("{} {}", label(kind), draft.text()).trim().to_owned();
     let mut x = Xml::new();
     x.with("NarrativeStatement", &OBSERVATION, |x| {
         id(x, &own);

@@ -254,7 +254,7 @@ pub(super) fn read<'t>(statement: Element<'t>, draft: &mut Draft) -> Measured<'t
         draft.fault(Fault::UnmappableValue);
         return Measured { words: number.attribute("value").map(Into::into), quantity: None };
     }
-    let extension = approximate.then(|| Extension {
+    let extension = approximate.then_some(Extension {
         url: "https://fhir.hl7.org.uk/STU3/StructureDefinition/Extension-CareConnect-ValueApproximation-1",
         value: Value::Truth(true),
     });

@@ -51,6 +51,9 @@ pub(super) struct Scene<'t> {
     pub(super) issued: Option<String>,
 }
 
+/// What tells one Medication from another: code, display name and original text.
+pub(super) type Drug<'t> = [Option<&'t str>; 3];
+
 /// The reading under way.
 pub(super) struct Reading<'t> {
     pub(super) expected: &'t Expected,
@@ -66,8 +69,7 @@ pub(super) struct Reading<'t> {
     became: HashMap<usize, Reference<'t>>,
     states: HashMap<usize, State>,
     faults: HashMap<usize, Vec<Fault>>,
-    /// Medications by code, display name and original text.
-    pub(super) drugs: HashMap<(Option<&'t str>, Option<&'t str>, Option<&'t str>), Reference<'t>>,
+    pub(super) drugs: HashMap<Drug<'t>, Reference<'t>>,
     pub(super) ties: Ties<'t>,
     /// LinkSets wait until everything they link has become something.
     pub(super) links: Vec<(Element<'t>, Scene<'t>)>,

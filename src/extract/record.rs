@@ -2,7 +2,7 @@
 //!
 //! A malformed resource is kept as it is: the mapping degrades it, the record is not refused (extract §1.2).
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use super::json::{Json, Unreadable};
 
@@ -45,7 +45,7 @@ pub enum RecordFault {
 }
 
 /// A patient's structured record as received; it borrows its words from the text it was read from.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Record<'a> {
     entries: Vec<Entry<'a>>,
     index: HashMap<String, usize>,
@@ -53,9 +53,9 @@ pub struct Record<'a> {
 }
 
 /// One resource, contained ones included.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Entry<'a> {
-    /// The resource type.
+    /// The resource type by which it is mapped.
     pub(super) kind: String,
     /// The resource id, empty when it has none.
     pub(super) id: String,
@@ -104,6 +104,13 @@ impl<'a> Record<'a> {
         }
         record.patient = record.entries.iter().position(|e| e.kind == "Patient" && e.container.is_none());
         Ok(record)
+    }
+
+    /// The same record, with these entries taken for resources of no known type.
+    pub(super) fn as_narratives(&self, which: &BTreeSet<usize>) -> Self {
+        let mut record = self.clone();
+        which.iter().for_each(|at| record.entries[*at].kind = "Unknown".to_owned());
+        record
     }
 
     /// The documents to look for, in order; those with no address or with inline content are not among them.

@@ -1,6 +1,6 @@
 //! The order of the work: whose record it is, who has which id, what goes where, then statement by statement.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use uuid::Uuid;
 
@@ -16,12 +16,15 @@ use super::standing::{Part, above, members, part, plan_of, stands_for};
 use super::work::{Kind, OBSERVATION, Statement, Work, id};
 use super::xml::Xml;
 use super::{
-    Documents, Extract, Flaw, Interaction, Parameters, Refusal, allergy, composition, document, immunization,
-    medication, message, narrative, observation, problem, report, request, validate,
+    Attachment, Documents, Extract, Finding, Flaw, Interaction, Parameters, Refusal, allergy, composition,
+    document, immunization, medication, message, narrative, observation, problem, report, request, validate,
 };
 use crate::model::{NhsNumber, derived_uuid};
 
 const NHS_NUMBER: &str = "https://fhir.nhs.uk/Id/nhs-number";
+
+/// So often the message is written again, without the form of what the gate found wrong in it.
+const ROUNDS: usize = 8;
 
 /// Builds the extract.
 pub(super) fn build(
@@ -30,6 +33,57 @@ pub(super) fn build(
     documents: &Documents,
 ) -> Result<Extract, Refusal> {
     identify(record, parameters)?;
+    build_through(validate::check, record, parameters, documents)
+}
+
+/// An entry whose statement does not pass the gate becomes a narrative, and the message is written again: one bad entry
+/// refuses no record (extract §1.3). What is wrong with no entry in particular refuses it.
+fn build_through(
+    gate: impl Fn(&str) -> Vec<Finding>,
+    record: &Record,
+    parameters: &Parameters,
+    documents: &Documents,
+) -> Result<Extract, Refusal> {
+    let mut attempt = write(record, parameters, documents)?;
+    let mut narrated = BTreeSet::new();
+    for _ in 0..ROUNDS {
+        let findings = gate(&attempt.xml);
+        let Some(first) = findings.first() else {
+            return attempt.finish();
+        };
+        let before = narrated.len();
+        narrated.extend(findings.iter().filter_map(|f| attempt.entry_with(f.id.as_deref()?)));
+        if narrated.len() == before {
+            return Err(first.flaw.clone().into());
+        }
+        attempt = write(&record.as_narratives(&narrated), parameters, documents)?;
+    }
+    match gate(&attempt.xml).into_iter().next() {
+        Some(finding) => Err(finding.flaw.into()),
+        None => attempt.finish(),
+    }
+}
+
+/// A message that has not passed the gate.
+struct Attempt {
+    xml: String,
+    account: Account,
+    attachments: Vec<Attachment>,
+    /// Every id of a statement or a part of one, with its entry.
+    ids: Vec<(String, usize)>,
+}
+
+impl Attempt {
+    fn entry_with(&self, id: &str) -> Option<usize> {
+        self.ids.iter().find(|(known, _)| known == id).map(|(_, at)| *at)
+    }
+
+    fn finish(self) -> Result<Extract, Refusal> {
+        Ok(Extract { xml: self.xml.into_bytes(), account: self.account, attachments: self.attachments })
+    }
+}
+
+fn write(record: &Record, parameters: &Parameters, documents: &Documents) -> Result<Attempt, Refusal> {
     let mut work = prepare(record, parameters, documents)?;
     let placement = Placement::of(record, &|at| {
         let at = stands_for(record, &work.members, at)?;
@@ -48,10 +102,9 @@ pub(super) fn build(
     let xml = message::write(&work, &levels, &effective, compositions);
     let states = record.entries().iter().map(|e| e.key.clone()).zip(work.states).collect();
     let account = Account::draw(states).map_err(|ids| Refusal::Unbalanced { ids })?;
-    if let Some(finding) = validate::check(&xml).into_iter().next() {
-        return Err(finding.flaw.into());
-    }
-    Ok(Extract { xml: xml.into_bytes(), account, attachments: work.attachments })
+    let mut ids = work.parts;
+    ids.extend(work.own.into_iter().map(|(at, id)| (id, at)));
+    Ok(Attempt { xml, account, attachments: work.attachments, ids })
 }
 
 /// Whose record it is must be beyond doubt: no number, or two, is no number.
@@ -128,6 +181,7 @@ fn prepare<'a>(
         ids,
         agents,
         own,
+        parts: Vec::new(),
         targets: HashMap::new(),
         states: vec![None; record.entries().len()],
         attachments: Vec::new(),
@@ -412,5 +466,99 @@ fn gather(record: &Record, at: usize, json: &Json, referred: &mut HashMap<usize,
         | Json::Counted(_)
         | Json::Text(_)
         | Json::Unescaped(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::trial;
+    use super::*;
+    use crate::extract::RecordLimits;
+
+    const RECORD: &str = r#"{"resourceType": "Bundle", "entry": [
+        {"resource": {"resourceType": "Patient", "id": "p", "identifier": [
+            {"system": "https://fhir.nhs.uk/Id/nhs-number", "value": "9990000018"}]}},
+        {"resource": {"resourceType": "Encounter", "id": "e", "period": {"start": "2026-03-02"}}},
+        {"resource": {"resourceType": "List", "id": "l", "encounter": {"reference": "Encounter/e"},
+            "code": {"coding": [{"system": "http://snomed.info/sct", "code": "325851000000107"}]},
+            "entry": [{"item": {"reference": "Observation/o"}}]}},
+        {"resource": {"resourceType": "Observation", "id": "o", "code": {"text": "Weight"},
+            "effectiveDateTime": "2026-03-02"}},
+        {"resource": {"resourceType": "Condition", "id": "c", "code": {"text": "Asthma"}, "extension": [
+            {"url": "https://fhir.hl7.org.uk/STU3/StructureDefinition/Extension-CareConnect-ActualProblem-1",
+             "valueReference": {"reference": "Observation/o"}}]}},
+        {"resource": {"resourceType": "AllergyIntolerance", "id": "a", "code": {"text": "Nuts"}}},
+        {"resource": {"resourceType": "Immunization", "id": "i", "vaccineCode": {"text": "MMR"}}},
+        {"resource": {"resourceType": "MedicationRequest", "id": "m1", "intent": "plan",
+            "medicationCodeableConcept": {"text": "Paracetamol"}}},
+        {"resource": {"resourceType": "MedicationRequest", "id": "m2", "intent": "order",
+            "basedOn": [{"reference": "MedicationRequest/m1"}],
+            "medicationCodeableConcept": {"text": "Paracetamol"}}},
+        {"resource": {"resourceType": "MedicationStatement", "id": "m3",
+            "basedOn": [{"reference": "MedicationRequest/m1"}]}},
+        {"resource": {"resourceType": "DiagnosticReport", "id": "d", "code": {"text": "Blood"},
+            "result": [{"reference": "Observation/r"}]}},
+        {"resource": {"resourceType": "Observation", "id": "r", "code": {"text": "Sodium"}}},
+        {"resource": {"resourceType": "Specimen", "id": "s", "type": {"text": "Serum"}}},
+        {"resource": {"resourceType": "ReferralRequest", "id": "f", "description": "Please see"}},
+        {"resource": {"resourceType": "ProcedureRequest", "id": "q", "code": {"text": "Review"}}},
+        {"resource": {"resourceType": "DocumentReference", "id": "x", "type": {"text": "Letter"},
+            "content": [{"attachment": {"url": "https://example.test/1"}}]}}]}"#;
+
+    fn built(gate: impl Fn(&str) -> Vec<Finding>) -> Result<Extract, Refusal> {
+        let record = Record::parse(RECORD.as_bytes(), &RecordLimits::default()).unwrap();
+        build_through(gate, &record, &trial::parameters(Interaction::Uk06), &Documents::new())
+    }
+
+    /// A gate that lets no statement of that name through.
+    fn against(name: &'static str) -> impl Fn(&str) -> Vec<Finding> {
+        move |xml| {
+            let opening = format!("<{name} ");
+            let id_of = |rest: &str| rest.split_once("root=\"").map(|(_, id)| id[..36].to_owned());
+            let flaw = Flaw::Words { element: name.to_owned() };
+            let finding = |rest| Finding { path: String::new(), id: id_of(rest), flaw: flaw.clone() };
+            xml.split(&opening).skip(1).map(finding).collect()
+        }
+    }
+
+    #[test]
+    fn a_statement_that_fails_the_gate_becomes_a_narrative() {
+        let names = [
+            "ObservationStatement",
+            "CompoundStatement",
+            "MedicationStatement",
+            "LinkSet",
+            "RequestStatement",
+            "PlanStatement",
+        ];
+        let before = String::from_utf8(built(validate::check).unwrap().xml).unwrap();
+        for name in names {
+            assert!(before.contains(&format!("<{name} ")), "the record has one {name}");
+            let extract = built(against(name)).unwrap();
+            let xml = String::from_utf8(extract.xml).unwrap();
+            assert!(!xml.contains(&format!("<{name} ")), "extract §1.3");
+            assert_eq!(validate::check(&xml), [], "without every {name}");
+            assert_ne!(extract.account.degraded, 0, "and it is said of each {name}");
+        }
+    }
+
+    #[test]
+    fn what_no_narrative_mends_refuses_the_record() {
+        let refused = |outcome| matches!(outcome, Err(Refusal::Invalid { .. }));
+        let flaw = || Finding { path: String::new(), id: None, flaw: Flaw::NotXml };
+        assert!(refused(built(|_| vec![flaw()])), "a flaw of no statement");
+        assert!(refused(built(against("NarrativeStatement"))), "a narrative cannot become another");
+    }
+
+    #[test]
+    fn every_entry_can_be_a_narrative() {
+        let record = Record::parse(RECORD.as_bytes(), &RecordLimits::default()).unwrap();
+        let parameters = trial::parameters(Interaction::Uk06);
+        for at in (0..record.entries().len()).filter(|at| record.patient() != Some(*at)) {
+            let narrated = record.as_narratives(&BTreeSet::from([at]));
+            let attempt = write(&narrated, &parameters, &Documents::new()).unwrap();
+            assert_eq!(validate::check(&attempt.xml), [], "{}", record.entry(at).key);
+            assert_eq!(attempt.account.entries.len(), record.entries().len(), "extract §1.1");
+        }
     }
 }

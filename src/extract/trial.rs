@@ -32,6 +32,18 @@ pub(super) fn extract(resources: &str) -> (String, serde_json::Value) {
     (String::from_utf8(extract.xml).unwrap(), serde_json::to_value(extract.account).unwrap())
 }
 
+/// A flawless message around one statement, with one agent in its directory.
+pub(super) fn message(form: &str, statement: &str) -> String {
+    let name = "RCMR_IN030000UK06";
+    let (xml, _) = extract(
+        r#"{"resourceType": "Practitioner", "id": "25D6C748-100D-46E3-A8BC-DFEA5F2DB2BD", "name": [{"family": "Moss"}]},
+        {"resourceType": "Observation", "id": "o", "code": {"text": "x"}, "performer": [{"reference": "Practitioner/25D6C748-100D-46E3-A8BC-DFEA5F2DB2BD"}]}"#,
+    );
+    let from = xml.find("<ObservationStatement").expect("the record has one observation");
+    let to = xml.find("</ObservationStatement>").expect("it ends") + "</ObservationStatement>".len();
+    (xml[..from].to_owned() + statement + &xml[to..]).replace(name, &name.replace("UK06", form))
+}
+
 /// The state of the first resource of that type.
 pub(super) fn state(account: &serde_json::Value, kind: &str) -> String {
     let entries = account["entries"].as_array().unwrap();

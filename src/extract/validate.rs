@@ -1,346 +1,52 @@
-//! The gate before an extract leaves: its structure as the message type has it, ids well formed and unique, every
-//! reference resolved (extract §1.3, §1.6, §2.1). One pass over the message; the table is `shape`.
+//! The gate before an extract leaves: every element where the schema has it, as often and in the order it says; ids well
+//! formed and unique; every reference resolved (extract §1.3, §1.6, §2.1).
 //!
-//! It looks into no vocabulary and no free text; a schema does that better, and this has to be quick: it is part of
-//! every build.
+//! One pass over the message by the table in `profile`. It is no general schema validation, and it judges no meaning.
 
 use std::collections::HashSet;
 
 use quick_xml::events::{BytesStart, Event};
 
-use super::shape::{Child, Holds, MANY, MESSAGE, Shape};
+use super::flaw::{Finding, Flaw, Wrong};
+use super::profile::{self, Child, Need, Order, Shape, Text, Travels};
 
-/// What is wrong with a message that we made.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Flaw {
-    /// Not well-formed XML.
-    #[error("the message is not well formed")]
-    NotXml,
-    /// It is no extract of either interaction.
-    #[error("the message is no RCMR_IN030000UK06 or RCMR_IN030000UK07")]
-    NotExtract,
-    /// A child that does not belong there, or not in that place.
-    #[error("{element} does not belong there in {parent}")]
-    Misplaced {
-        /// The child.
-        element: String,
-        /// What it is in.
-        parent: String,
-    },
-    /// A child that must be there.
-    #[error("{parent} has too few of {element}")]
-    Missing {
-        /// The child.
-        element: &'static str,
-        /// Where it is missing.
-        parent: String,
-    },
-    /// A child more often than it may be.
-    #[error("{parent} has too many of {element}")]
-    TooMany {
-        /// The child.
-        element: &'static str,
-        /// What it is in.
-        parent: String,
-    },
-    /// An attribute that is missing or of no value that it may have.
-    #[error("{attribute} of {element} is missing or not as it must be")]
-    BadAttribute {
-        /// The attribute.
-        attribute: &'static str,
-        /// Its element.
-        element: String,
-    },
-    /// A label in a message that cannot carry one.
-    #[error("a confidentiality label is in a message that cannot carry one")]
-    Label,
-    /// An id that is no upper-case UUID.
-    #[error("the id of {element} is no upper-case UUID")]
-    BadId {
-        /// The element whose id it is.
-        element: String,
-    },
-    /// Two elements with one id.
-    #[error("the id {id} is on more than one element")]
-    RepeatedId {
-        /// The id.
-        id: String,
-    },
-    /// A reference to an agent that is not in the directory.
-    #[error("the agent {id} is not in the directory")]
-    NoAgent {
-        /// The id.
-        id: String,
-    },
-    /// A link to a statement that is not in the message.
-    #[error("the statement {id} is linked but not in the message")]
-    NoStatement {
-        /// The id.
-        id: String,
-    },
-}
-
-/// One flaw, and where it is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
-    /// What is wrong.
-    pub flaw: Flaw,
-    /// Elements from the outermost to the one that is meant, parted by slashes.
-    pub path: String,
-    /// The id of the innermost statement around it that has one.
-    pub id: Option<String>,
-}
-
-/// Flaws that are told of one message: who has more has one cause.
+/// So many flaws are listed: who mends fifty looks again.
 const MOST: usize = 50;
 
-/// Checks the message; gives the first flaws.
-pub(super) fn check(message: &str) -> Vec<Finding> {
-    let mut check = Check::new(message);
-    let mut reader = quick_xml::Reader::from_str(message);
-    loop {
-        match reader.read_event() {
-            Ok(Event::Start(start)) => check.open(&start),
-            Ok(Event::Empty(start)) => {
-                check.open(&start);
-                check.close();
-            }
-            Ok(Event::End(_)) => check.close(),
-            Ok(Event::Eof) if check.open.is_empty() => break,
-            Err(_) | Ok(Event::Eof | Event::DocType(_)) => {
-                check.find(Flaw::NotXml);
-                return check.findings;
-            }
-            Ok(Event::Text(_) | Event::CData(_) | Event::GeneralRef(_)) => {}
-            Ok(Event::Comment(_) | Event::PI(_) | Event::Decl(_)) => {}
-        }
-        if check.findings.len() == MOST {
-            return check.findings;
-        }
-    }
-    check.resolve();
-    check.findings
+/// So many letters of a name are repeated: the name of a stranger's element may be anything.
+const NAME: usize = 64;
+
+/// Elements whose id names something else in the message.
+const LINKS: [&str; 5] = [
+    "statementRef",
+    "namedStatementRef",
+    "priorMedicationRef",
+    "justifyingStatementRef",
+    "priorStatementRef",
+];
+
+/// What keeps a message of ours from leaving; empty when nothing does.
+pub(super) fn check(xml: &str) -> Vec<Finding> {
+    examine(xml, MOST)
 }
 
-/// An element that is open.
-struct Open<'a> {
-    name: &'a str,
-    /// Nothing is known of what is in an element that does not belong.
-    shape: Option<&'static Shape>,
-    /// Which child came last, and how often.
-    at: usize,
-    count: u8,
-    /// The id of the statement.
-    id: Option<&'a str>,
-}
-
-struct Check<'a> {
-    message: &'a str,
-    labels: bool,
-    open: Vec<Open<'a>>,
-    findings: Vec<Finding>,
-    ids: HashSet<&'a str>,
-    documents: HashSet<&'a str>,
-    agents: HashSet<&'a str>,
-    agent_refs: Vec<&'a str>,
-    links: Vec<&'a str>,
-}
-
-impl<'a> Check<'a> {
-    fn new(message: &'a str) -> Self {
-        Self {
-            message,
-            labels: false,
-            open: Vec::with_capacity(32),
-            findings: Vec::new(),
-            ids: HashSet::new(),
-            documents: HashSet::new(),
-            agents: HashSet::new(),
-            agent_refs: Vec::new(),
-            links: Vec::new(),
-        }
-    }
-
-    fn find(&mut self, flaw: Flaw) {
-        let path: Vec<&str> = self.open.iter().map(|o| o.name).collect();
-        let id = self.open.iter().rev().find_map(|o| o.id).map(str::to_owned);
-        self.findings.push(Finding { flaw, path: path.join("/"), id });
-    }
-
-    fn open(&mut self, start: &BytesStart<'_>) {
-        let name = within(self.message, start.local_name().into_inner());
-        let shape = match self.open.last_mut() {
-            None => {
-                self.labels = name == "RCMR_IN030000UK07";
-                (self.labels || name == "RCMR_IN030000UK06").then_some(&MESSAGE)
-            }
-            Some(parent) => match parent.shape {
-                None => None,
-                Some(shape) if shape.content != Holds::Children => None,
-                Some(shape) => match parent.take(shape, name) {
-                    Ok(child) => Some(child.shape),
-                    Err(flaw) => {
-                        self.find(flaw);
-                        None
-                    }
-                },
-            },
-        };
-        if shape.is_none() && self.open.is_empty() {
-            self.find(Flaw::NotExtract);
-        }
-        if !self.labels && name == "confidentialityCode" {
-            self.find(Flaw::Label);
-        }
-        self.open.push(Open { name, shape, at: 0, count: 0, id: None });
-        let Some(shape) = shape else {
-            return self.reference(name, start);
-        };
-        for (attribute, values) in shape.attributes {
-            let found = start.try_get_attribute(*attribute).ok().flatten();
-            if !found.is_some_and(|a| values.is_empty() || values.contains(&&*a.value)) {
-                self.find(Flaw::BadAttribute { attribute, element: name.to_owned() });
-            }
-        }
-        self.content(shape.content, name, start);
-    }
-
-    /// What a leaf says in its attributes.
-    fn content(&mut self, holds: Holds, name: &str, start: &BytesStart<'_>) {
-        let of = |attribute| start.try_get_attribute(attribute).ok().flatten();
-        let wrong = match holds {
-            Holds::Children | Holds::Anything => None,
-            Holds::Id => return self.reference(name, start),
-            Holds::Code if of("code").is_some() && of("codeSystem").is_none() => Some("codeSystem"),
-            Holds::Code if of("code").is_none() && of("nullFlavor").is_none() => Some("code"),
-            Holds::Time => match of("value") {
-                Some(value) => (!is_time(&value.value)).then_some("value"),
-                None => of("nullFlavor").is_none().then_some("value"),
-            },
-            Holds::Amount => of("value").filter(|v| !is_decimal(&v.value)).map(|_| "value"),
-            Holds::Code => None,
-        };
-        if let Some(attribute) = wrong {
-            self.find(Flaw::BadAttribute { attribute, element: name.to_owned() });
-        }
-    }
-
-    /// An id, which names its element or refers to another.
-    fn reference(&mut self, name: &str, start: &BytesStart<'_>) {
-        let [.., parent, _] = &mut self.open[..] else { return };
-        if name != "id" {
-            return;
-        }
-        let Ok(Some(root)) = start.try_get_attribute("root") else { return };
-        let root = within(self.message, &root.value);
-        if root.contains('.') {
-            return;
-        }
-        let holder = parent.name;
-        parent.id.get_or_insert(root);
-        if !is_upper_uuid(root) {
-            return self.find(Flaw::BadId { element: holder.to_owned() });
-        }
-        let fresh = match holder {
-            "agentRef" => {
-                self.agent_refs.push(root);
-                true
-            }
-            "statementRef" | "namedStatementRef" | "priorMedicationRef" => {
-                self.links.push(root);
-                true
-            }
-            // The request is another message's; the specification is a constant.
-            "priorEhrRequest" | "limitingEhrExtractSpecification" => true,
-            // A document has the id of its statement (extract §8.8).
-            "referredToExternalDocument" => self.documents.insert(root),
-            "Agent" => {
-                self.agents.insert(root);
-                self.ids.insert(root)
-            }
-            _ => self.ids.insert(root),
-        };
-        if !fresh {
-            self.find(Flaw::RepeatedId { id: root.to_owned() });
-        }
-    }
-
-    fn close(&mut self) {
-        let Some(last) = self.open.last() else { return };
-        if let Some(shape) = last.shape {
-            let missing =
-                if shape.choice { (last.count == 0).then(|| "statement") } else { last.missing(shape) };
-            if let Some(element) = missing {
-                let parent = last.name.to_owned();
-                self.find(Flaw::Missing { element, parent });
-            }
-        }
-        self.open.pop();
-    }
-
-    /// Every reference must lead somewhere.
-    fn resolve(&mut self) {
-        let agents = self.agent_refs.iter().filter(|id| !self.agents.contains(*id));
-        let mut flaws: Vec<Flaw> = agents.map(|id| Flaw::NoAgent { id: (*id).to_owned() }).collect();
-        let links = self.links.iter().filter(|id| !self.ids.contains(*id));
-        flaws.extend(links.map(|id| Flaw::NoStatement { id: (*id).to_owned() }));
-        for flaw in flaws.into_iter().take(MOST - self.findings.len()) {
-            self.find(flaw);
-        }
+/// Everything that is wrong with the message, up to a limit.
+pub(super) fn all(message: &[u8]) -> Vec<Finding> {
+    match std::str::from_utf8(message) {
+        Ok(xml) => examine(xml, MOST),
+        Err(_) => vec![Finding { path: String::new(), id: None, flaw: Flaw::NotXml }],
     }
 }
 
-impl Open<'_> {
-    /// Finds the place of the next child.
-    fn take(&mut self, shape: &'static Shape, name: &str) -> Result<&'static Child, Flaw> {
-        let misplaced = || Flaw::Misplaced { element: name.to_owned(), parent: self.name.to_owned() };
-        let from = if shape.choice { 0 } else { self.at };
-        let found = shape.children[from..].iter().position(|c| c.name == name).ok_or_else(misplaced)?;
-        let at = from + found;
-        let child = &shape.children[at];
-        if shape.choice {
-            let more = matches!(name, "sequenceNumber" | "seperatableInd");
-            self.count += u8::from(!more);
-            return if self.count > 1 { Err(misplaced()) } else { Ok(child) };
-        }
-        if at != self.at {
-            if let Some(skipped) = self.missing_before(shape, at) {
-                // The child itself is as it should be: what is wrong is told once, and the check goes on behind it.
-                let flaw = Flaw::Missing { element: skipped, parent: self.name.to_owned() };
-                (self.at, self.count) = (at, 1);
-                return Err(flaw);
-            }
-            (self.at, self.count) = (at, 0);
-        }
-        self.count = self.count.saturating_add(1);
-        if child.most != MANY && self.count > child.most {
-            return Err(Flaw::TooMany { element: child.name, parent: self.name.to_owned() });
-        }
-        Ok(child)
+fn examine(xml: &str, most: usize) -> Vec<Finding> {
+    let xml = xml.strip_prefix('\u{FEFF}').unwrap_or(xml);
+    let mut walk = Walk { message: xml, most, ..Walk::default() };
+    if walk.through(&mut quick_xml::Reader::from_str(xml)).is_err() {
+        walk.found(Flaw::NotXml);
+    } else {
+        walk.resolve();
     }
-
-    /// The first child before that place that must be there and was not.
-    fn missing_before(&self, shape: &'static Shape, before: usize) -> Option<&'static str> {
-        let last = shape.children.get(self.at).filter(|c| self.count < c.least);
-        let between = shape.children.get(self.at + 1..before).unwrap_or_default();
-        last.or_else(|| between.iter().find(|c| c.least > 0)).map(|c| c.name)
-    }
-
-    fn missing(&self, shape: &'static Shape) -> Option<&'static str> {
-        self.missing_before(shape, shape.children.len())
-    }
-}
-
-/// 4 to 14 digits, two and two, as times are written.
-fn is_time(text: &str) -> bool {
-    matches!(text.len(), 4 | 6 | 8 | 10 | 12 | 14) && text.bytes().all(|b| b.is_ascii_digit())
-}
-
-fn is_decimal(text: &str) -> bool {
-    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
-    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
-    let number = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
-    number(whole) && number(fraction) && !(whole.is_empty() && fraction.is_empty())
+    walk.findings
 }
 
 /// The same words where they stand in the message: what the reader lends lives only as long as its event.
@@ -348,6 +54,311 @@ pub(super) fn within<'a>(message: &'a str, words: &str) -> &'a str {
     let at = (words.as_ptr() as usize).wrapping_sub(message.as_ptr() as usize);
     let found = message.get(at..at.saturating_add(words.len()));
     found.expect("the reader of a text lends parts of that text")
+}
+
+/// An element that is open.
+struct Level<'a> {
+    name: &'a str,
+    shape: &'static Shape,
+    /// Which child it has come to, and how many of it.
+    at: usize,
+    times: u32,
+    /// Which children have been met.
+    met: u64,
+    id: Option<&'a str>,
+}
+
+/// Not well formed: nothing more can be said.
+struct Broken;
+
+#[derive(Default)]
+struct Walk<'a> {
+    message: &'a str,
+    most: usize,
+    findings: Vec<Finding>,
+    levels: Vec<Level<'a>>,
+    /// Depth within an element that is not in the table; what is in it is passed over.
+    unknown: usize,
+    begun: bool,
+    labelled: bool,
+    ids: HashSet<&'a str>,
+    documents: HashSet<&'a str>,
+    agents: HashSet<&'a str>,
+    agent_refs: Vec<(&'a str, Option<&'a str>)>,
+    links: Vec<(&'a str, Option<&'a str>)>,
+}
+
+impl<'a> Walk<'a> {
+    fn through(&mut self, reader: &mut quick_xml::Reader<&'a [u8]>) -> Result<(), Broken> {
+        while self.findings.len() < self.most {
+            match reader.read_event().map_err(|_| Broken)? {
+                Event::Start(start) => self.start(&start)?,
+                Event::Empty(start) => {
+                    self.start(&start)?;
+                    self.end();
+                }
+                Event::End(_) => self.end(),
+                Event::Text(text) if !text.bytes().all(|b| b.is_ascii_whitespace()) => self.words(),
+                Event::CData(_) | Event::GeneralRef(_) => self.words(),
+                Event::Eof => break,
+                Event::Text(_) | Event::Comment(_) | Event::Decl(_) | Event::PI(_) => {}
+                // An extract has no document type.
+                Event::DocType(_) => return Err(Broken),
+            }
+        }
+        if self.findings.is_empty() && (!self.levels.is_empty() || self.unknown > 0 || !self.begun) {
+            return Err(Broken);
+        }
+        Ok(())
+    }
+
+    fn start(&mut self, start: &BytesStart<'_>) -> Result<(), Broken> {
+        if self.unknown > 0 {
+            self.unknown += 1;
+            return Ok(());
+        }
+        let name = within(self.message, start.local_name().into_inner());
+        let shape = if self.levels.is_empty() { self.root(name) } else { self.place(name) };
+        let shape = match shape {
+            Some(shape) if shape.order == Order::ByType => self.typed(name, shape, start)?,
+            Some(_) | None => shape,
+        };
+        let Some(shape) = shape else {
+            self.unknown = 1;
+            return Ok(());
+        };
+        self.levels.push(Level { name, shape, at: 0, times: 0, met: 0, id: None });
+        self.attributes(start)
+    }
+
+    /// The outermost element: which message it is.
+    fn root(&mut self, name: &str) -> Option<&'static Shape> {
+        let first = !std::mem::replace(&mut self.begun, true);
+        self.labelled = name == "RCMR_IN030000UK07";
+        if first && (self.labelled || name == "RCMR_IN030000UK06") {
+            return Some(&profile::MESSAGE);
+        }
+        self.found(Flaw::NoExtract);
+        None
+    }
+
+    /// Where the child stands in what is open: after what came before it, and not too often.
+    fn place(&mut self, name: &str) -> Option<&'static Shape> {
+        let level = self.levels.last_mut()?;
+        let (shape, parent) = (level.shape, level.name);
+        let from = match shape.order {
+            Order::Listed | Order::Interval => level.at,
+            Order::OneOf | Order::Free | Order::ByType => 0,
+        };
+        let Some((at, child)) = find(shape, from, name) else {
+            self.found(Flaw::Misplaced { element: named(name), parent: named(parent) });
+            // What is only out of order is looked into all the same.
+            return find(shape, 0, name).map(|(_, child)| child.shape);
+        };
+        let (before, times) = (level.at, level.times);
+        level.met |= 1 << at;
+        level.times = if at == before { times.saturating_add(1) } else { 1 };
+        level.at = at;
+        let (met, now) = (level.met, level.times);
+        let too_many = match shape.order {
+            Order::Listed => now > child.most,
+            // The centre is the first of the list, and alone.
+            Order::Interval => now > child.most || (met & 1 == 1 && met != 1),
+            Order::OneOf => met.count_ones() > 1 || now > 1,
+            Order::Free | Order::ByType => false,
+        };
+        if too_many {
+            self.found(Flaw::TooMany { element: named(name), parent: named(parent) });
+        }
+        if shape.order == Order::Listed && at > before {
+            self.skipped(shape, parent, before, times, at);
+        }
+        if child.travels == Travels::Labelled && !self.labelled {
+            self.found(Flaw::Label { parent: named(parent) });
+        }
+        Some(child.shape)
+    }
+
+    /// Those that must be there among the children that were passed: the one it stood at, and those up to the new one.
+    fn skipped(&mut self, shape: &'static Shape, parent: &str, before: usize, times: u32, at: usize) {
+        for passed in before..at {
+            let Some(child) = nth(shape, passed) else { return };
+            let there = if passed == before { times } else { 0 };
+            if there < child.least {
+                self.found(Flaw::Missing { element: child.name.to_owned(), parent: named(parent) });
+            }
+        }
+    }
+
+    /// The shape of a value, by the type that it states.
+    fn typed(
+        &mut self,
+        name: &str,
+        shape: &'static Shape,
+        start: &BytesStart<'_>,
+    ) -> Result<Option<&'static Shape>, Broken> {
+        let stated = start.try_get_attribute("xsi:type").map_err(|_| Broken)?;
+        let found = stated.as_ref().and_then(|stated| find(shape, 0, &stated.value));
+        if found.is_none() {
+            let wrong = if stated.is_some() { Wrong::Malformed } else { Wrong::Missing };
+            self.found(Flaw::Attribute { attribute: "xsi:type".to_owned(), element: named(name), wrong });
+        }
+        Ok(found.map(|(_, child)| child.shape))
+    }
+
+    fn attributes(&mut self, start: &BytesStart<'_>) -> Result<(), Broken> {
+        let Some((name, shape)) = self.levels.last().map(|level| (level.name, level.shape)) else {
+            return Ok(());
+        };
+        let mut met = 0_u32;
+        for attribute in start.attributes().with_checks(false) {
+            let attribute = attribute.map_err(|_| Broken)?;
+            let key = attribute.key.into_inner();
+            let Some(at) = shape.attributes.iter().position(|a| a.name == key) else {
+                if !spaces(key, self.levels.len()) {
+                    self.wrong(name, key, Wrong::Unknown);
+                }
+                continue;
+            };
+            if met & (1 << at) != 0 {
+                return Err(Broken);
+            }
+            met |= 1 << at;
+            if !shape.attributes[at].form.fits(&attribute.value) {
+                self.wrong(name, key, Wrong::Malformed);
+            } else if key == "root" {
+                self.id(within(self.message, &attribute.value));
+            }
+        }
+        for (at, attribute) in shape.attributes.iter().enumerate() {
+            if attribute.need == Need::Must && met & (1 << at) == 0 {
+                self.wrong(name, attribute.name, Wrong::Missing);
+            }
+        }
+        Ok(())
+    }
+
+    fn wrong(&mut self, element: &str, attribute: &str, wrong: Wrong) {
+        self.found(Flaw::Attribute { attribute: named(attribute), element: named(element), wrong });
+    }
+
+    /// An id that the element now open, an `id` itself, gives to what it stands in.
+    fn id(&mut self, root: &'a str) {
+        let [.., owner, own] = &mut self.levels[..] else { return };
+        if own.name != "id" || root.contains('.') {
+            return;
+        }
+        let element = owner.name;
+        if !is_upper_uuid(root) {
+            return self.found(Flaw::BadId { element: named(element) });
+        }
+        let statement = owner.id;
+        match element {
+            "agentRef" => self.agent_refs.push((root, self.around())),
+            link if LINKS.contains(&link) => self.links.push((root, self.around())),
+            // The request and what is replaced are another message's; the specification is a constant.
+            "priorEhrRequest" | "priorCompositionRef" | "limitingEhrExtractSpecification" => {}
+            _ => {
+                if statement.is_none() {
+                    owner.id = Some(root);
+                }
+                let fresh = match element {
+                    // A document has the id of its statement (extract §8.8).
+                    "referredToExternalDocument" => self.documents.insert(root),
+                    "Agent" => self.agents.insert(root) & self.ids.insert(root),
+                    _ => self.ids.insert(root),
+                };
+                if !fresh {
+                    self.found(Flaw::RepeatedId { id: root.to_owned() });
+                }
+            }
+        }
+    }
+
+    fn words(&mut self) {
+        if self.unknown > 0 {
+            return;
+        }
+        match self.levels.last() {
+            Some(level) if level.shape.text == Text::No => {
+                let element = named(level.name);
+                self.found(Flaw::Words { element });
+            }
+            Some(_) | None => {}
+        }
+    }
+
+    fn end(&mut self) {
+        if self.unknown > 1 {
+            self.unknown -= 1;
+            return;
+        }
+        if std::mem::take(&mut self.unknown) == 1 {
+            return;
+        }
+        let Some(level) = self.levels.last() else { return };
+        let (shape, name, at, times, met) = (level.shape, level.name, level.at, level.times, level.met);
+        match shape.order {
+            Order::Listed => self.skipped(shape, name, at, times, shape.children.len() + shape.tail.len()),
+            Order::OneOf if met == 0 => {
+                let names: Vec<&str> = shape.children.iter().map(|c| c.name).collect();
+                self.found(Flaw::Missing { element: names.join(" or "), parent: named(name) });
+            }
+            Order::OneOf | Order::Interval | Order::Free | Order::ByType => {}
+        }
+        self.levels.pop();
+    }
+
+    /// Id of the innermost open element that has one.
+    fn around(&self) -> Option<&'a str> {
+        self.levels.iter().rev().find_map(|level| level.id)
+    }
+
+    fn found(&mut self, flaw: Flaw) {
+        if self.findings.len() < self.most {
+            let names: Vec<&str> = self.levels.iter().map(|level| level.name).collect();
+            self.findings.push(Finding { path: names.join("/"), id: self.around().map(str::to_owned), flaw });
+        }
+    }
+
+    /// Whether what is referred to is there, now that all is known.
+    fn resolve(&mut self) {
+        for (id, around) in std::mem::take(&mut self.agent_refs) {
+            if !self.agents.contains(id) {
+                self.lost("agentRef", around, Flaw::NoAgent { id: id.to_owned() });
+            }
+        }
+        for (id, around) in std::mem::take(&mut self.links) {
+            if !self.ids.contains(id) {
+                self.lost("statementRef", around, Flaw::NoStatement { id: id.to_owned() });
+            }
+        }
+    }
+
+    fn lost(&mut self, element: &str, around: Option<&str>, flaw: Flaw) {
+        if self.findings.len() < self.most {
+            self.findings.push(Finding { path: element.to_owned(), id: around.map(str::to_owned), flaw });
+        }
+    }
+}
+
+/// The first child of that name, from a place in the list on.
+fn find(shape: &'static Shape, from: usize, name: &str) -> Option<(usize, &'static Child)> {
+    (from..).map_while(|at| Some((at, nth(shape, at)?))).find(|(_, child)| child.name == name)
+}
+
+fn nth(shape: &'static Shape, at: usize) -> Option<&'static Child> {
+    shape.children.get(at).or_else(|| shape.tail.get(at.checked_sub(shape.children.len())?))
+}
+
+/// Whether the attribute declares a name space: on the outermost element alone.
+fn spaces(key: &str, depth: usize) -> bool {
+    depth == 1 && (key == "xmlns" || key.starts_with("xmlns:") || key == "xsi:schemaLocation")
+}
+
+/// A name of the message, to be repeated in a flaw.
+fn named(name: &str) -> String {
+    name.chars().take(NAME).collect()
 }
 
 /// Whether the text is a UUID as the schema wants it.
@@ -362,80 +373,114 @@ pub(super) fn is_upper_uuid(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::extract::trial::extract;
 
-    const RESOURCES: &str = r#"{"resourceType": "Observation", "id": "05E9B02E-2991-4AE1-BFCF-444095DFEBD8",
-      "code": {"text": "Weight"}, "effectiveDateTime": "2019-04-03", "valueQuantity": {"value": 80.5, "unit": "kg"},
-      "performer": [{"reference": "Practitioner/p"}]},
-      {"resourceType": "Practitioner", "id": "p", "name": [{"family": "Test"}]},
-      {"resourceType": "Condition", "id": "c", "code": {"text": "Obesity"}, "extension": [
-        {"url": "x/ActualProblem-1", "valueReference": {"reference": "Observation/05E9B02E-2991-4AE1-BFCF-444095DFEBD8"}}]}"#;
+    const A: &str = "05E9B02E-2991-4AE1-BFCF-444095DFEBD8";
+    const B: &str = "15D6C748-100D-46E3-A8BC-DFEA5F2DB2BD";
+    const AGENT: &str = "25D6C748-100D-46E3-A8BC-DFEA5F2DB2BD";
 
-    fn first(message: &str) -> Option<Flaw> {
-        check(message).into_iter().next().map(|finding| finding.flaw)
+    /// What is wrong with a statement, when it stands in an otherwise flawless message.
+    fn flaws(form: &str, statement: &str) -> Vec<Flaw> {
+        let message = super::super::trial::message(form, statement);
+        all(message.as_bytes()).into_iter().map(|f| f.flaw).collect()
     }
 
-    #[test]
-    fn what_we_write_passes_and_each_damage_is_found() {
-        let (message, _) = extract(RESOURCES);
-        assert_eq!(check(&message), [], "extract §1.3");
-        let statement = &message[message.find("<ObservationStatement").unwrap()..];
-        let time = r#"<effectiveTime><center value="20190403"/></effectiveTime>"#;
-        let value = &statement[statement.find("<value").unwrap()..statement.find("</value>").unwrap() + 8];
-        let misplaced = format!("{value}{time}");
-        for (from, to, named) in [
-            (time, "", "Missing"),
-            (time, misplaced.as_str(), "Misplaced"),
-            (value, &value.repeat(2), "TooMany"),
-            ("<EhrExtract", "<EhrExtrakt", "Misplaced"),
-            (
-                r#"<ObservationStatement classCode="OBS" moodCode="EVN">"#,
-                r#"<ObservationStatement classCode="OBS" moodCode="ENV">"#,
-                "BadAttribute",
-            ),
-            (r#"center value="20190403""#, r#"center value="2019-04-03""#, "BadAttribute"),
-            (r#"value="80.5""#, r#"value="80,5""#, "BadAttribute"),
-            (r#"<id root="05E9B02E"#, r#"<id root="05e9B02E"#, "BadId"),
-            ("</RCMR_IN030000UK06>", "", "NotXml"),
-        ] {
-            assert!(message.contains(from), "the message has {from}");
-            let damaged = message.replacen(from, to, 1);
-            let found = format!("{:?}", first(&damaged));
-            assert!(found.contains(named), "{from} -> {to}: {found}");
-        }
+    fn narrative(id: &str, more: &str) -> String {
+        format!(
+            "<NarrativeStatement classCode=\"OBS\" moodCode=\"EVN\"><id root=\"{id}\"/><text>x</text>\
+             <statusCode code=\"COMPLETE\"/><availabilityTime value=\"20260302\"/>{more}</NarrativeStatement>"
+        )
+    }
+
+    fn missing(element: &str, parent: &str) -> Flaw {
+        Flaw::Missing { element: element.to_owned(), parent: parent.to_owned() }
+    }
+
+    fn misplaced(element: &str, parent: &str) -> Flaw {
+        Flaw::Misplaced { element: element.to_owned(), parent: parent.to_owned() }
+    }
+
+    fn attribute(attribute: &str, element: &str, wrong: Wrong) -> Flaw {
+        Flaw::Attribute { attribute: attribute.to_owned(), element: element.to_owned(), wrong }
     }
 
     #[test]
     fn ids_and_references_are_held_to_account() {
-        let (message, _) = extract(RESOURCES);
-        let other = "15D6C748-100D-46E3-A8BC-DFEA5F2DB2BD";
-        let own = "05E9B02E-2991-4AE1-BFCF-444095DFEBD8";
-        let link = |to: &str| format!(r#"moodCode="EVN"><id root="{to}"/></namedStatementRef>"#);
-        let missing = message.replacen(&link(own), &link(other), 1);
-        assert_eq!(first(&missing), Some(Flaw::NoStatement { id: other.to_owned() }));
-        let at = message.find("<agentRef").unwrap();
-        let end = at + message[at..].find("</agentRef>").unwrap();
-        let agent = format!(r#"<agentRef classCode="AGNT"><id root="{other}"/>"#);
-        let nobody = [&message[..at], &agent, &message[end..]].concat();
-        assert_eq!(first(&nobody), Some(Flaw::NoAgent { id: other.to_owned() }));
-        let set = message.find("<LinkSet").unwrap();
-        let id = set + message[set..].find("root=\"").unwrap() + 6;
-        let twice = [&message[..id], own, &message[id + 36..]].concat();
-        let found = check(&twice);
-        assert_eq!(found[0].flaw, Flaw::RepeatedId { id: own.to_owned() });
-        assert!(found[0].path.ends_with("Statement/id"), "{}", found[0].path);
-        assert_eq!(found[0].id.as_deref(), Some(own), "the statement is named");
+        let link = |id: &str| {
+            format!(
+                "<reason typeCode=\"RSON\"><justifyingStatementRef classCode=\"OBS\" moodCode=\"EVN\">\
+                 <id root=\"{id}\"/></justifyingStatementRef></reason>"
+            )
+        };
+        let by = |id: &str| {
+            format!(
+                "<Participant typeCode=\"PRF\" contextControlCode=\"OP\"><agentRef classCode=\"AGNT\">\
+                 <id root=\"{id}\"/></agentRef></Participant>"
+            )
+        };
+        let statement = "NarrativeStatement";
+        for (more, id, expected) in [
+            (link(A) + &by(AGENT), A, vec![misplaced("Participant", statement)]),
+            (by(AGENT) + &link(A), A, vec![]),
+            (link(B), A, vec![Flaw::NoStatement { id: B.to_owned() }]),
+            (by(B), A, vec![Flaw::NoAgent { id: B.to_owned() }]),
+            (String::new(), AGENT, vec![Flaw::RepeatedId { id: AGENT.to_owned() }]),
+            (String::new(), "1.2.3", vec![]),
+            (String::new(), &A.to_lowercase(), vec![attribute("root", "id", Wrong::Malformed)]),
+        ] {
+            assert_eq!(flaws("UK06", &narrative(id, &more)), expected, "{more}");
+        }
+        let whole = |message: &str| check(message).into_iter().map(|f| f.flaw).collect::<Vec<_>>();
+        assert_eq!(whole("<o>"), [Flaw::NoExtract], "another message");
+        assert_eq!(whole("<RCMR_IN030000UK06>"), [Flaw::NotXml], "cut short");
     }
 
     #[test]
-    fn a_label_needs_a_message_that_can_carry_it() {
-        let (message, _) = extract(RESOURCES);
-        let labelled = message.replacen(
-            "<value ",
-            r#"<confidentialityCode code="NOPAT" codeSystem="2.16.840.1.113883.4.642.3.47"/><value "#,
-            1,
-        );
-        assert_eq!(first(&labelled), Some(Flaw::Label), "D11");
-        assert_eq!(first(&labelled.replace("IN030000UK06", "IN030000UK07")), None, "extract §9");
+    fn children_are_counted_and_in_order() {
+        let whole = narrative(A, "");
+        let statement = "NarrativeStatement";
+        let text = "<text>x</text>";
+        for (damaged, expected) in [
+            (whole.replace(text, ""), vec![missing("text", statement)]),
+            (
+                whole.replace(text, &text.repeat(2)),
+                vec![Flaw::TooMany { element: "text".to_owned(), parent: statement.to_owned() }],
+            ),
+            (
+                whole.replace(text, "<odd><id root=\"x\"/></odd><text>x</text>"),
+                vec![misplaced("odd", statement)],
+            ),
+            (whole.replace(text, "y<text>x</text>"), vec![Flaw::Words { element: statement.to_owned() }]),
+            (
+                whole.replace("20260302", "2nd March"),
+                vec![attribute("value", "availabilityTime", Wrong::Malformed)],
+            ),
+            (whole.replace(" moodCode=\"EVN\"", ""), vec![attribute("moodCode", statement, Wrong::Missing)]),
+            (
+                whole.replace(" moodCode=\"EVN\"", " moodCode=\"RQO\""),
+                vec![attribute("moodCode", statement, Wrong::Malformed)],
+            ),
+            (whole.replace("<text>", "<text lang=\"en\">"), vec![attribute("lang", "text", Wrong::Unknown)]),
+        ] {
+            assert_eq!(flaws("UK06", &damaged), expected, "{damaged}");
+        }
+        assert!(flaws("UK06", "").contains(&missing("ObservationStatement or NarrativeStatement or MedicationStatement or CompoundStatement or LinkSet or RequestStatement or PlanStatement or EhrEmpty or RegistrationStatement", "component")), "a component holds one statement");
+    }
+
+    #[test]
+    fn a_label_travels_in_one_message_only() {
+        let labelled =
+            narrative(A, "<confidentialityCode code=\"NOPAT\" codeSystem=\"2.16.840.1.113883.4.642.3.47\"/>");
+        assert_eq!(flaws("UK07", &labelled), [], "extract §9");
+        let parent = "NarrativeStatement".to_owned();
+        assert_eq!(flaws("UK06", &labelled), [Flaw::Label { parent }], "D11");
+    }
+
+    #[test]
+    fn a_finding_says_where_it_is() {
+        let message = super::super::trial::message("UK06", &narrative(A, "<odd/>"));
+        let found = all(message.as_bytes());
+        assert_eq!(found.len(), 1);
+        assert!(found[0].path.ends_with("/ehrComposition/component/NarrativeStatement"), "{}", found[0].path);
+        assert_eq!(found[0].id.as_deref(), Some(A), "the id of the statement around it");
     }
 }

@@ -52,6 +52,8 @@ pub(super) struct Work<'a> {
     pub(super) agents: Agents,
     /// The id of each entry's statement, given out before anything is written.
     pub(super) own: HashMap<usize, String>,
+    /// Derived ids, with the entry that each is a part of.
+    pub(super) parts: Vec<(String, usize)>,
     /// Entries whose statement others may refer to.
     pub(super) targets: HashMap<usize, Target>,
     pub(super) states: Vec<Option<State>>,
@@ -87,7 +89,9 @@ impl<'a> Work<'a> {
 
     /// The derived id of a part of the entry.
     pub(super) fn part(&mut self, at: usize, role: &str) -> String {
-        self.ids.part(&self.record.entry(at).key, role)
+        let id = self.ids.part(&self.record.entry(at).key, role);
+        self.parts.push((id.clone(), at));
+        id
     }
 
     /// The Agent a Reference means. One that leads nowhere is listed and quoted.

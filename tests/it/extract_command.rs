@@ -1,4 +1,5 @@
-//! `extract build`: the contract other programs rely on: message on standard output, account on standard error.
+//! `extract build` and `extract validate`: the contract other programs rely on: what goes to which output, exit codes, the
+//! JSON of the reports.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -62,4 +63,35 @@ fn another_patients_record_is_refused_and_nothing_is_written() {
     let broken = build(&bundle, "9990000018", &[]);
     assert_eq!(broken.status.code(), Some(4));
     assert!(String::from_utf8_lossy(&broken.stderr).contains("not JSON"));
+}
+
+#[test]
+fn what_is_wrong_with_a_message_is_listed_with_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let bundle = folder.path().join("record.json");
+    std::fs::write(&bundle, BUNDLE).unwrap();
+    let xml = String::from_utf8(build(&bundle, "9990000018", &[]).stdout).unwrap();
+    let file = folder.path().join("extract.xml");
+    let validate = |text: &str, json: &[&str]| {
+        std::fs::write(&file, text).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_throughcare"));
+        command.args(json).args(["extract", "validate"]).arg(&file).output().unwrap()
+    };
+    let flawless = validate(&xml, &[]);
+    assert_eq!(flawless.status.code(), Some(0), "{}", String::from_utf8_lossy(&flawless.stdout));
+    let damaged =
+        xml.replacen("<recordTarget typeCode=\"RCT\">", "<recordTarget typeCode=\"RCT\" odd=\"1\">", 1);
+    assert_ne!(damaged, xml, "the message says whose record it is");
+    let found = validate(&damaged, &["--json"]);
+    assert_eq!(found.status.code(), Some(1), "a flaw is a no");
+    let report: Value = serde_json::from_slice(&found.stdout).unwrap();
+    let faults = json_schema::faults(&json_schema::load("flaws.schema.json"), &report);
+    assert!(faults.is_empty(), "{faults:?}");
+    assert_eq!(report["flaws"].as_array().unwrap().len(), 1);
+    assert_eq!(report["flaws"][0]["flaw"], "the attribute odd of recordTarget is unknown");
+    let path = "RCMR_IN030000UK06/ControlActEvent/subject/EhrExtract/recordTarget";
+    assert_eq!(report["flaws"][0]["path"], path);
+    assert!(report["flaws"][0]["id"].is_string(), "the id of the extract around it");
+    let text = String::from_utf8(validate(&damaged, &[]).stdout).unwrap();
+    assert!(text.lines().all(|line| line.len() <= 160) && text.contains("recordTarget"), "{text}");
 }

@@ -14,6 +14,7 @@ mod exact;
 mod extract_command;
 mod extracts;
 mod fragments;
+mod gate;
 mod intake;
 mod json_schema;
 mod labels;

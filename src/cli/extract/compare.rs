@@ -1,4 +1,4 @@
-//! `extract diff` and `extract validate`: two records compared, one message checked.
+//! `throughcare extract diff`: what one record says that another does not.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::{documents_beside, read};
 use crate::cli::{Common, Exit};
 use crate::control::layout::{heading, paragraph};
-use crate::extract::{self, Difference, Finding, Interaction, Parameters, Record, RecordLimits, Said};
+use crate::extract::{self, Difference, Interaction, Parameters, Record, RecordLimits, Said};
 use crate::model::{Asid, ConversationId, MessageId, OdsCode, Timestamp, derived_uuid};
 
 /// Arguments of `extract diff`.
@@ -25,17 +25,6 @@ pub struct DiffArguments {
     /// What to compare it with
     #[arg(value_name = "B")]
     second: PathBuf,
-}
-
-/// Arguments of `extract validate`.
-#[derive(Debug, Args)]
-#[command(
-    after_help = "Exit code 0 when nothing is wrong, 1 when something is.\n\nExample:\n  throughcare extract validate extract.xml"
-)]
-pub struct ValidateArguments {
-    /// The message: RCMR_IN030000UK06 or UK07
-    #[arg(value_name = "FILE")]
-    file: PathBuf,
 }
 
 /// What two records say.
@@ -104,52 +93,4 @@ impl fmt::Display for Compared {
 fn line(sign: &str, said: &Said) -> String {
     let parts = [sign, &said.date, said.kind, &said.words, &said.value, &said.text];
     parts.into_iter().filter(|p| !p.is_empty()).collect::<Vec<_>>().join("  ")
-}
-
-/// What is wrong with a message.
-#[derive(Debug, Serialize)]
-struct Checked {
-    /// Whether nothing is.
-    valid: bool,
-    flaws: Vec<FlawAt>,
-}
-
-/// One flaw, in words.
-#[derive(Debug, Serialize)]
-struct FlawAt {
-    flaw: String,
-    path: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    statement: Option<String>,
-}
-
-impl From<Finding> for FlawAt {
-    fn from(finding: Finding) -> Self {
-        Self { flaw: finding.flaw.to_string(), path: finding.path, statement: finding.id }
-    }
-}
-
-pub(super) fn validate(arguments: &ValidateArguments, common: &Common) -> anyhow::Result<Exit> {
-    let bytes = read(&arguments.file)?;
-    let text =
-        std::str::from_utf8(&bytes).with_context(|| format!("reading {}", arguments.file.display()))?;
-    let flaws: Vec<FlawAt> =
-        extract::validate(text.trim_start_matches('\u{FEFF}')).into_iter().map(FlawAt::from).collect();
-    let checked = Checked { valid: flaws.is_empty(), flaws };
-    common.output().print(&checked)?;
-    Ok(if checked.valid { Exit::Done } else { Exit::Negative })
-}
-
-impl fmt::Display for Checked {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.valid {
-            return writeln!(f, "The message has the structure of an EHR extract.");
-        }
-        heading(f, &format!("{} flaws", self.flaws.len()))?;
-        for flaw in &self.flaws {
-            let whose = flaw.statement.as_ref().map(|id| format!(" (statement {id})")).unwrap_or_default();
-            paragraph(f, 0, &format!("{}{whose}, at {}", flaw.flaw, flaw.path))?;
-        }
-        Ok(())
-    }
 }

@@ -4,6 +4,7 @@
 //! The result goes to standard output and the account to standard error, so that both can be kept. Nothing is sent.
 
 mod compare;
+mod flaws;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -28,7 +29,7 @@ pub enum Command {
     /// What one record says that another does not, by statement
     Diff(compare::DiffArguments),
     /// Whether a message has the structure of an EHR extract, as is checked before anything is signed
-    Validate(compare::ValidateArguments),
+    Validate(flaws::Arguments),
 }
 
 /// Arguments of `extract read`.
@@ -103,7 +104,7 @@ pub(super) fn run(command: &Command, common: &Common) -> anyhow::Result<Exit> {
         Command::Build(arguments) => build(arguments),
         Command::Read(arguments) => read_extract(arguments),
         Command::Diff(arguments) => compare::diff(arguments, common),
-        Command::Validate(arguments) => compare::validate(arguments, common),
+        Command::Validate(arguments) => flaws::run(arguments, common),
     }
 }
 
