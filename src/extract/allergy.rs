@@ -155,8 +155,8 @@ fn asserter(work: &mut Work<'_>, at: usize, draft: &mut Draft) -> Option<String>
 fn text(work: &Work<'_>, at: usize, draft: &mut Draft) {
     let resource = work.json(at);
     match resource.word("clinicalStatus") {
-        Some("active") => draft.add(Some("Status: Active")),
-        Some("resolved") => draft.add(Some("Status: Resolved")),
+        Some("active") => draft.say("Status", Some("Active")),
+        Some("resolved") => draft.say("Status", Some("Resolved")),
         Some(status) => draft.say("Status", Some(status)),
         None => {}
     }

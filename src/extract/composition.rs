@@ -18,8 +18,9 @@ use crate::model::derived_uuid;
 const OTHER: (&str, &str) = ("24591000000103", "Other report");
 
 /// Composition names seen in extracts of live systems; another name travels in words, as "Other report".
-const NAMES: [(&str, &str); 8] = [
+const NAMES: [(&str, &str); 9] = [
     OTHER,
+    ("109341000000100", "GP to GP communication transaction"),
     ("24631000000103", "Residential Home Visit Note"),
     ("24661000000108", "Hospital Inpatient Report"),
     ("25651000000106", "Home Visit Note"),

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use serde::Serialize;
 
 use super::tree::{Element, Tree};
-use super::{Expected, ReadRefusal, dates, result};
+use super::{Expected, ReadRefusal, dates, problem, result};
 
 /// One statement without its ids.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -92,7 +92,7 @@ fn said(element: Element<'_>, named: &HashMap<&str, Element<'_>>) -> Option<Said
         "LinkSet" => {
             let name =
                 element.down(&["conditionNamed", "namedStatementRef"]).and_then(|n| n.of("id", "root"));
-            said.value = std::mem::take(&mut said.words);
+            said.value = problem::standing(element);
             said.words = name.and_then(|id| named.get(id)?.child("code")).map(words).unwrap_or_default();
         }
         name if name.starts_with("ehrSupply") => supply(element, &mut said),

@@ -93,7 +93,7 @@ fn text(work: &Work<'_>, at: usize, draft: &mut Draft) {
         draft.say("Author Org", organisation(author).as_deref());
     }
     draft.say("Custodian Org", organisation(resource.at("custodian")).as_deref());
-    draft.say("Description", resource.word("description"));
+    draft.quote("Description", resource.word("description"));
     draft.concept("Setting", resource.at("context").at("practiceSetting"));
     match resource.word("status") {
         Some("current") | None => {}

@@ -10,15 +10,35 @@ use super::json::Json;
 /// Text and faults of one resource under mapping.
 #[derive(Debug, Default)]
 pub(super) struct Draft {
-    parts: Vec<String>,
+    parts: Vec<Part>,
     faults: Vec<Fault>,
+}
+
+#[derive(Debug)]
+struct Part {
+    words: String,
+    /// Whether somebody wrote it so; otherwise we made it of a field.
+    prose: bool,
 }
 
 impl Draft {
     /// Adds words as they are.
     pub(super) fn add(&mut self, words: Option<&str>) {
+        self.push(words, true, str::to_owned);
+    }
+
+    /// Adds prose under a label, unless it brings the label along: it was so written when it came here.
+    pub(super) fn quote(&mut self, label: &str, words: Option<&str>) {
+        let heading = format!("{label}: ");
+        self.push(words, true, |words| match stands_in(words, &heading) {
+            true => words.to_owned(),
+            false => heading.clone() + words,
+        });
+    }
+
+    fn push(&mut self, words: Option<&str>, prose: bool, form: impl FnOnce(&str) -> String) {
         if let Some(words) = words.map(str::trim).filter(|w| !w.is_empty()) {
-            self.parts.push(words.to_owned());
+            self.parts.push(Part { words: form(words), prose });
         }
     }
 
@@ -33,9 +53,7 @@ impl Draft {
 
     /// Adds `Label: words`.
     pub(super) fn say(&mut self, label: &str, words: Option<&str>) {
-        if let Some(words) = words.map(str::trim).filter(|w| !w.is_empty()) {
-            self.parts.push(format!("{label}: {words}"));
-        }
+        self.push(words, false, |words| format!("{label}: {words}"));
     }
 
     /// Adds the words of a CodeableConcept under a label.
@@ -84,14 +102,21 @@ impl Draft {
         (self.date(label, period.at("start")), self.date(label, period.at("end")))
     }
 
+    /// What was gathered, without what the prose says in the same words: a record that goes to and fro does not grow.
+    fn said(&self) -> Vec<&str> {
+        let repeated = |words: &str| self.parts.iter().any(|p| p.prose && stands_in(&p.words, words));
+        let new = self.parts.iter().filter(|part| part.prose || !repeated(&part.words));
+        new.map(|part| part.words.as_str()).collect()
+    }
+
     /// The text gathered, joined by blanks.
     pub(super) fn text(&self) -> String {
-        self.parts.join(" ")
+        self.said().join(" ")
     }
 
     /// The text gathered, each part on a line of its own.
     pub(super) fn lines(&self) -> String {
-        self.parts.join("\n")
+        self.said().join("\n")
     }
 
     /// What was gathered, one note each; what was lost stays with `rest`.
@@ -102,12 +127,12 @@ impl Draft {
 
     /// What was gathered, one note each.
     pub(super) fn into_notes<'t>(self) -> Vec<super::fhir::Annotation<'t>> {
-        super::fhir::notes(self.parts.into_iter().map(Into::into))
+        super::fhir::notes(self.parts.into_iter().map(|part| part.words.into()))
     }
 
     /// The text gathered, as a list in one sentence.
     pub(super) fn listed(&self) -> String {
-        self.parts.join(", ")
+        self.said().join(", ")
     }
 
     /// What was lost, without the text.
@@ -130,5 +155,34 @@ impl Draft {
         let mut faults = self.faults.clone();
         faults.sort_unstable();
         faults
+    }
+}
+
+/// Whether the words stand in the text, not as the end or the beginning of other words.
+fn stands_in(text: &str, words: &str) -> bool {
+    let apart = |c: Option<char>| c.is_none_or(|c| !c.is_alphanumeric());
+    let inside = words.ends_with(char::is_alphanumeric);
+    text.match_indices(words).any(|(at, _)| {
+        let (before, after) = (&text[..at], &text[at + words.len()..]);
+        apart(before.chars().next_back()) && (!inside || apart(after.chars().next()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_prose_says_already_is_not_said_again() {
+        let mut draft = Draft::default();
+        draft.say("Status", Some("Active"));
+        draft.say("Repeats Issued", Some("1"));
+        draft.quote("Notes", Some("Status: Active since May. Repeats Issued: 12"));
+        assert_eq!(draft.text(), "Repeats Issued: 1 Notes: Status: Active since May. Repeats Issued: 12");
+        let mut again = Draft::default();
+        again.say("Status", Some("Active"));
+        again.say("Repeats Issued", Some("1"));
+        again.quote("Notes", Some(&draft.text()));
+        assert_eq!(again.text(), draft.text(), "a second passage adds nothing");
     }
 }

@@ -240,7 +240,7 @@ fn text(work: &Work<'_>, at: usize, draft: &mut Draft) {
         }
     }
     let notes: Vec<&str> = resource.list("note").iter().filter_map(|n| n.word("text")).collect();
-    draft.say("Problem Notes", Some(&notes.join(", ")));
+    draft.quote("Problem Notes", Some(&notes.join(", ")));
 }
 
 /// The statement that a problem names, when there is none in the record that says it.
@@ -419,13 +419,26 @@ pub(super) fn read<'t>(reading: &mut Reading<'t>, link: Element<'t>, scene: &Sce
 }
 
 fn significance<'t>(link: Element<'t>) -> Option<Extension<'t>> {
+    Some(Extension { url: care!("ProblemSignificance-1"), value: Value::Code(weight(link)?) })
+}
+
+fn weight(link: Element<'_>) -> Option<&'static str> {
     let weights = link.child("code")?.all("qualifier").filter_map(|q| q.of("name", "code"));
-    let code = weights.into_iter().find_map(|code| match code {
+    weights.into_iter().find_map(|code| match code {
         "386134007" => Some("major"),
         "394847000" => Some("minor"),
         _ => None,
-    })?;
-    Some(Extension { url: care!("ProblemSignificance-1"), value: Value::Code(code) })
+    })
+}
+
+/// How it stands with a problem, in words that do not depend on the system that wrote it.
+pub(super) fn standing(link: Element<'_>) -> String {
+    let status = match link.of("code", "code") {
+        Some("394774009") => Some("active"),
+        Some("394775005") => Some("inactive"),
+        other => link.child("code").and_then(|c| c.attribute("displayName")).or(other),
+    };
+    status.into_iter().chain(weight(link)).collect::<Vec<_>>().join(", ")
 }
 
 /// What belongs to the problem, and which problems it belongs to or comprises.

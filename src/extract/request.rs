@@ -207,7 +207,7 @@ fn referral_text(work: &mut Work<'_>, at: usize, draft: &mut Draft) -> Option<St
     for note in resource.list("note") {
         let author = work.referred(at, note.at("authorReference"));
         notes.say("Author", author.as_deref().or(note.word("authorString")));
-        notes.say("Annotation", note.word("text"));
+        notes.quote("Annotation", note.word("text"));
     }
     draft.add(Some(&notes.listed()));
     draft.add(resource.word("description"));

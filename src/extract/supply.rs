@@ -174,7 +174,7 @@ fn instructions(resource: &Json, draft: &mut Draft) {
 
 fn notes(resource: &Json, draft: &mut Draft) {
     let notes: Vec<&str> = resource.list("note").iter().filter_map(|n| n.word("text")).collect();
-    draft.say("Notes", Some(&notes.join(" ")));
+    draft.quote("Notes", Some(&notes.join(" ")));
 }
 
 /// How long a supply lasts, in words: a code of UCUM alone says it too.

@@ -68,7 +68,7 @@ fn parameters(record: &Record<'_>) -> anyhow::Result<Parameters> {
         conversation: ConversationId::derived(&["diff"]),
         now: Timestamp::parse("2026-01-01T00:00:00Z")?,
         interaction: Interaction::Uk07,
-        extract_id: derived_uuid(&["diff"]).hyphenated().to_string().to_ascii_uppercase(),
+        extract_id: derived_uuid(&["diff", "extract"]).hyphenated().to_string().to_ascii_uppercase(),
     })
 }
 
