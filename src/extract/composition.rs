@@ -8,12 +8,10 @@ use super::account::Fault;
 use super::codes::{self, Lead};
 use super::dates::{self, Span};
 use super::draft::Draft;
-use super::ids::upper;
 use super::json::Json;
 use super::placement::{Category, Consultation, Topic};
 use super::work::{COMPONENT, Kind, Statement, Work, agent_ref, complete, fixed, id, label, narrative};
 use super::xml::Xml;
-use crate::model::derived_uuid;
 
 const OTHER: (&str, &str) = ("24591000000103", "Other report");
 
@@ -304,15 +302,10 @@ fn compound(
 }
 
 /// Writes the composition around one resource's statements outside consultations.
-pub(super) fn alone(work: &Work<'_>, key: &str, statements: &[Statement]) -> String {
+pub(super) fn alone(work: &mut Work<'_>, at: usize, statements: &[Statement]) -> String {
     let mut x = Xml::new();
     let Some(first) = statements.last() else { return String::new() };
-    let own = upper(derived_uuid(&[
-        "composition",
-        work.parameters.from_ods.as_str(),
-        key,
-        &work.parameters.extract_id,
-    ]));
+    let own = work.part(at, "composition");
     let (code, display) = match first.kind {
         Kind::Medication => ("196391000000103", "Non-consultation medication data"),
         Kind::Entry => ("196401000000100", "Non-consultation data"),

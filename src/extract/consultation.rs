@@ -217,16 +217,18 @@ fn topic<'t>(reading: &mut Reading<'t>, topic: Element<'t>, scene: &Scene<'t>) -
             entries.extend(statement(reading, element, &scene));
         }
     }
-    let about = topic.of("code", "code").and_then(|code| reading.problems.get(code)).map(|id| Extension {
+    let mut draft = Draft::default();
+    let about = topic.of("code", "code").and_then(|code| reading.problems.get(code)).cloned();
+    let about = about.and_then(|id| reading.forward("Condition", &id, &mut draft)).map(|problem| Extension {
         url: "https://fhir.hl7.org.uk/STU3/StructureDefinition/Extension-CareConnect-RelatedProblemHeader-1",
         value: Value::Parts(vec![
             Extension { url: "type", value: Value::Code("related") },
-            Extension { url: "target", value: Value::Reference(Reference::to("Condition", id)) },
+            Extension { url: "target", value: Value::Reference(problem) },
         ]),
     });
     let id = reading.id(topic);
     let made = list(reading, topic, &scene, TOPIC, &id, heading(topic), entries, about.into_iter().collect());
-    reading.settle(topic, &made, &Draft::default());
+    reading.settle(topic, &made, &draft);
     made
 }
 

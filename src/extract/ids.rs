@@ -13,14 +13,14 @@ use crate::model::derived_uuid;
 /// Gives out ids.
 #[derive(Debug)]
 pub(super) struct Ids {
-    namespace: String,
+    namespace: Vec<String>,
     given: HashSet<String>,
 }
 
 impl Ids {
-    /// Ids derived for this sender.
-    pub(super) fn new(sender: &str) -> Self {
-        Self { namespace: sender.to_owned(), given: HashSet::new() }
+    /// Ids derived for this sender and this patient: what has no UUID is called `1` in more than one record.
+    pub(super) fn new(namespace: &[&str]) -> Self {
+        Self { namespace: namespace.iter().map(|n| (*n).to_owned()).collect(), given: HashSet::new() }
     }
 
     /// The UUID that the resource id starts with, when nobody has it yet; otherwise a derived one.
@@ -36,7 +36,9 @@ impl Ids {
         let mut n = 0u32;
         loop {
             let again = if n == 0 { String::new() } else { n.to_string() };
-            let id = upper(derived_uuid(&["extract", &self.namespace, key, role, &again]));
+            let namespace = self.namespace.iter().map(String::as_str);
+            let name: Vec<&str> = namespace.chain(["extract", key, role, &again]).collect();
+            let id = upper(derived_uuid(&name));
             if self.given.insert(id.clone()) {
                 return id;
             }
@@ -82,14 +84,14 @@ mod tests {
 
     #[test]
     fn the_first_claimant_keeps_the_uuid() {
-        let mut ids = Ids::new("B86041");
+        let mut ids = Ids::new(&["B86041"]);
         let own = ids.claim("Observation/x", "05e9b02e-2991-4ae1-bfcf-444095dfebd8");
         assert_eq!(own, "05E9B02E-2991-4AE1-BFCF-444095DFEBD8");
         let other = ids.claim("Condition/x", "05E9B02E-2991-4AE1-BFCF-444095DFEBD8-PROB");
         assert_ne!(other, own, "ids are unique in the message (extract §11)");
         assert_eq!(
-            Ids::new("B86041").part("a", "b"),
-            Ids::new("B86041").part("a", "b"),
+            Ids::new(&["B86041"]).part("a", "b"),
+            Ids::new(&["B86041"]).part("a", "b"),
             "derived ids repeat"
         );
         assert_ne!(ids.part("a", "b"), ids.part("a", "b"), "but not within one message");

@@ -338,9 +338,11 @@ pub(super) fn wait<'t>(
     scene: &Scene<'t>,
 ) -> Vec<Reference<'t>> {
     if let Some(request) = reading.tied(link) {
-        let into = Reference::to("ReferralRequest", &reading.id(request));
-        reading.merge(link, &into);
-        return Vec::new();
+        let id = reading.id(request);
+        if let Some(into) = reading.forward("ReferralRequest", &id, &mut Draft::default()) {
+            reading.merge(link, &into);
+            return Vec::new();
+        }
     }
     reading.links.push((link, scene.clone()));
     vec![Reference::to("Condition", &reading.id(link))]
@@ -443,24 +445,16 @@ pub(super) fn standing(link: Element<'_>) -> String {
 
 /// What belongs to the problem, and which problems it belongs to or comprises.
 fn related_content<'t>(
-    reading: &Reading<'t>,
+    reading: &mut Reading<'t>,
     link: Element<'t>,
     extension: &mut Vec<Extension<'t>>,
     draft: &mut Draft,
 ) {
-    let header = |kind, other: Element<'t>| Extension {
-        url: care!("RelatedProblemHeader-1"),
-        value: Value::Parts(vec![
-            Extension { url: "type", value: Value::Code(kind) },
-            Extension {
-                url: "target",
-                value: Value::Reference(Reference::to("Condition", &reading.id(other))),
-            },
-        ]),
-    };
     for target in linked(reading, link) {
         match target {
-            Some(other) if other.name() == "LinkSet" => extension.push(header("child", other)),
+            Some(other) if other.name() == "LinkSet" => {
+                extension.extend(header(reading, "child", other, draft))
+            }
             Some(other) => extension.extend(reading.resource(other).map(|content| Extension {
                 url: care!("RelatedClinicalContent-1"),
                 value: Value::Reference(content),
@@ -468,7 +462,25 @@ fn related_content<'t>(
             None => draft.fault(Fault::DanglingReference),
         }
     }
-    extension.extend(reading.parents(link).iter().map(|parent| header("parent", *parent)));
+    for parent in reading.parents(link).to_vec() {
+        extension.extend(header(reading, "parent", parent, draft));
+    }
+}
+
+/// What another problem is to this one.
+fn header<'t>(
+    reading: &mut Reading<'t>,
+    kind: &'static str,
+    other: Element<'t>,
+    draft: &mut Draft,
+) -> Option<Extension<'t>> {
+    let id = reading.id(other);
+    let target = reading.forward("Condition", &id, draft)?;
+    let parts = vec![
+        Extension { url: "type", value: Value::Code(kind) },
+        Extension { url: "target", value: Value::Reference(target) },
+    ];
+    Some(Extension { url: care!("RelatedProblemHeader-1"), value: Value::Parts(parts) })
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! One bad statement never refuses the record (extract §1.2): what no kind takes becomes an Observation with all its
 //! words. The message itself is kept elsewhere and never changed.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde::Serialize;
 
@@ -14,7 +14,7 @@ use super::ids::{normalised, upper};
 use super::ties::Ties;
 use super::tree::{Element, Tree};
 use super::{Expected, MissingDocument, ReadRefusal, consultation, dates, people};
-use crate::model::derived_uuid;
+use crate::model::{NhsNumber, derived_uuid};
 
 /// What can stand in a composition, a compound or another statement, each accounted for.
 const STATEMENTS: [&str; 15] = [
@@ -74,18 +74,49 @@ pub(super) struct Reading<'t> {
     /// LinkSets wait until everything they link has become something.
     pub(super) links: Vec<(Element<'t>, Scene<'t>)>,
     pub(super) missing: Vec<MissingDocument>,
+    /// What was referred to before it was read, and what came to be.
+    promised: Vec<Reference<'t>>,
+    made: HashSet<Text<'t>>,
+    denied: Denied<'t>,
     extract_id: Text<'t>,
     system: String,
     patient: String,
     bundle: Vec<u8>,
 }
 
-/// Reads a message.
+/// What may not be referred to before it is read, because it will never be: a statement in a place where none is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Denied<'t> {
+    These(HashSet<Text<'t>>),
+    All,
+}
+
+/// Reads a message: again, should a link lead forwards to what did not come to be, and the third time without any.
 pub(super) fn read(message: &[u8], expected: &Expected) -> Result<super::Reading, ReadRefusal> {
     let tree = Tree::parse(message, expected.most_bytes)?;
     let extract = tree.elements().find(|e| e.name() == "EhrExtract").ok_or(ReadRefusal::NoExtract)?;
     let number = people::whose(extract, expected)?;
-    let mut reading = Reading::new(&tree, extract, expected, message.len());
+    let first = whole(&tree, extract, expected, number, message.len(), Denied::These(HashSet::new()));
+    let broken = first.broken();
+    if broken.is_empty() {
+        return first.finish();
+    }
+    let second = whole(&tree, extract, expected, number, message.len(), Denied::These(broken));
+    if second.broken().is_empty() {
+        return second.finish();
+    }
+    whole(&tree, extract, expected, number, message.len(), Denied::All).finish()
+}
+
+fn whole<'t>(
+    tree: &'t Tree<'t>,
+    extract: Element<'t>,
+    expected: &'t Expected,
+    number: Option<NhsNumber>,
+    length: usize,
+    denied: Denied<'t>,
+) -> Reading<'t> {
+    let mut reading = Reading::new(tree, extract, expected, length, denied);
     people::patient(&mut reading, number);
     people::directory(&mut reading, extract);
     let folders = extract.all("component").flat_map(|c| c.all("ehrFolder"));
@@ -95,11 +126,18 @@ pub(super) fn read(message: &[u8], expected: &Expected) -> Result<super::Reading
     for (link, scene) in std::mem::take(&mut reading.links) {
         super::problem::read(&mut reading, link, &scene);
     }
-    reading.finish()
+    reading.leftovers();
+    reading
 }
 
 impl<'t> Reading<'t> {
-    fn new(tree: &'t Tree<'t>, extract: Element<'t>, expected: &'t Expected, length: usize) -> Self {
+    fn new(
+        tree: &'t Tree<'t>,
+        extract: Element<'t>,
+        expected: &'t Expected,
+        length: usize,
+        denied: Denied<'t>,
+    ) -> Self {
         let author = extract.down(&["author", "AgentOrgSDS", "agentOrganizationSDS", "id"]);
         let ods = author.and_then(|id| id.attribute("extension")).unwrap_or("unknown");
         let extract_id = extract.of("id", "root").and_then(normalised).unwrap_or_default();
@@ -119,6 +157,9 @@ impl<'t> Reading<'t> {
             ties: Ties::default(),
             links: Vec::new(),
             missing: Vec::new(),
+            promised: Vec::new(),
+            made: HashSet::new(),
+            denied,
             extract_id,
             system: format!("https://PSSAdaptor/{ods}"),
             patient,
@@ -264,7 +305,30 @@ impl<'t> Reading<'t> {
             self.bundle[brace] = b',';
         }
         self.bundle.push(b'}');
-        Reference::to(kind, id)
+        let reference = Reference::to(kind, id);
+        self.made.insert(reference.reference.clone());
+        reference
+    }
+
+    /// A reference to what may not have been read yet; none when it never will be.
+    pub(super) fn forward(&mut self, kind: &str, id: &str, draft: &mut Draft) -> Option<Reference<'t>> {
+        let reference = Reference::to(kind, id);
+        let denied = match &self.denied {
+            Denied::These(broken) => broken.contains(&reference.reference),
+            Denied::All => !self.made.contains(&reference.reference),
+        };
+        if denied {
+            draft.fault(Fault::DanglingReference);
+            return None;
+        }
+        self.promised.push(reference.clone());
+        Some(reference)
+    }
+
+    /// What was referred to and did not come to be.
+    fn broken(&self) -> HashSet<Text<'t>> {
+        let promised = self.promised.iter().map(|p| &p.reference);
+        promised.filter(|p| !self.made.contains(*p)).cloned().collect()
     }
 
     /// Leaves what a statement became, and what was lost.
@@ -315,7 +379,11 @@ impl<'t> Reading<'t> {
         if words.is_empty() {
             words = format!("An entry of type {} without words", shown(statement));
         }
-        let id = self.id(statement);
+        let mut id = self.id(statement);
+        // A document has the id of the statement that refers to it.
+        if self.made.contains(&Reference::to("Observation", &id).reference) {
+            id = self.derived(statement, "own").into();
+        }
         let available = statement.of("availabilityTime", "value").and_then(dates::fhir);
         let observation = Observation {
             meta: self.meta("Observation", statement, scene),
@@ -336,14 +404,17 @@ impl<'t> Reading<'t> {
         reference
     }
 
-    fn finish(mut self) -> Result<super::Reading, ReadRefusal> {
-        // Nothing gets lost because no kind asked for it.
+    /// Nothing gets lost because no kind asked for it.
+    fn leftovers(&mut self) {
         for statement in self.statements.clone() {
             if !self.states.contains_key(&statement.place()) {
                 let scene = Scene::of(statement, None);
                 self.narrate(statement, &scene, &mut Draft::default());
             }
         }
+    }
+
+    fn finish(mut self) -> Result<super::Reading, ReadRefusal> {
         self.bundle.extend_from_slice(b"]}");
         let states = self.statements.iter().map(|statement| {
             let key = format!("{}/{}", shown(*statement), self.ids[&statement.place()]);

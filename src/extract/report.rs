@@ -28,12 +28,11 @@ pub(super) fn contents(record: &Record, members: &HashMap<usize, usize>) -> Hash
         if entry.json.word("status") == Some("entered-in-error") {
             continue;
         }
-        for reference in entry.json.list("result").iter().chain(entry.json.list("specimen")) {
-            let Some(found) = record.resolve(at, reference) else { continue };
-            let kind = record.entry(found).kind.as_str();
-            if !matches!(kind, "Observation" | "Specimen") || members.contains_key(&found) {
-                continue;
-            }
+        let of_kind = |list: &'static str, kind: &'static str| {
+            let found = entry.json.list(list).iter().filter_map(|reference| record.resolve(at, reference));
+            found.filter(move |found| record.entry(*found).kind == kind && !members.contains_key(found))
+        };
+        for found in of_kind("result", "Observation").chain(of_kind("specimen", "Specimen")) {
             held.entry(found).or_insert(at);
             if let Some(specimen) = laboratory::specimen(record, found) {
                 held.entry(specimen).or_insert(at);

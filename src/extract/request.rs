@@ -340,6 +340,7 @@ pub(super) fn read_referral<'t>(
     }
     draft.add(statement.child("text").and_then(Element::text));
     draft.add(result::comment(statement, String::new()).as_deref());
+    let supporting_info = reading.supporting(statement, &mut draft);
     let (faults, note) = (draft.only_faults(), draft.into_notes());
     let referral = fhir::ReferralRequest {
         meta: reading.meta("ReferralRequest", statement, scene),
@@ -353,7 +354,7 @@ pub(super) fn read_referral<'t>(
         requester: read_requester(reading, statement, scene),
         recipient: recipient.into_iter().collect(),
         reason_code: vec![code],
-        supporting_info: reading.supporting(statement),
+        supporting_info,
         note,
         ..fhir::ReferralRequest::default()
     };

@@ -94,7 +94,7 @@ fn write(record: &Record, parameters: &Parameters, documents: &Documents) -> Res
     let mut written = statements(&mut work);
     let (mut compositions, effective) = consultations(&mut work, &placement, &mut written);
     leftovers(&mut work, &placement, &levels.folder, &mut written);
-    outside(&work, written, &mut compositions);
+    outside(&mut work, written, &mut compositions);
     if compositions.is_empty() {
         compositions = composition::registration(&mut work);
     }
@@ -148,7 +148,7 @@ fn prepare<'a>(
     parameters: &'a Parameters,
     documents: &'a Documents,
 ) -> Result<Work<'a>, Refusal> {
-    let mut ids = Ids::new(parameters.from_ods.as_str());
+    let mut ids = Ids::new(&[parameters.from_ods.as_str(), &parameters.extract_id]);
     ids.reserve(&parameters.extract_id);
     let mut own = HashMap::new();
     for fits in [Fit::Whole, Fit::Prefix] {
@@ -375,7 +375,7 @@ fn list_note(work: &mut Work<'_>, at: usize, words: &str) -> Statement {
 }
 
 /// One composition per entry outside consultations, by time, type and id.
-fn outside(work: &Work<'_>, written: HashMap<usize, Vec<Statement>>, compositions: &mut String) {
+fn outside(work: &mut Work<'_>, written: HashMap<usize, Vec<Statement>>, compositions: &mut String) {
     let mut rest: Vec<(usize, Vec<Statement>)> = written.into_iter().filter(|(_, s)| !s.is_empty()).collect();
     rest.sort_by_cached_key(|(at, statements)| {
         let entry = work.entry(*at);
@@ -386,7 +386,7 @@ fn outside(work: &Work<'_>, written: HashMap<usize, Vec<Statement>>, composition
         (day, rank, time, &entry.kind, &entry.id, *at)
     });
     for (at, statements) in rest {
-        compositions.push_str(&composition::alone(work, &work.entry(at).key, &statements));
+        compositions.push_str(&composition::alone(work, at, &statements));
     }
 }
 

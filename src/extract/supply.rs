@@ -260,9 +260,10 @@ pub(super) struct Given<'t, 's> {
 }
 
 /// The plan that a discontinuation ends.
-pub(super) fn reversed<'t>(reading: &Reading<'t>, supply: Element<'t>) -> Option<Reference<'t>> {
+pub(super) fn reversed<'t>(reading: &mut Reading<'t>, supply: Element<'t>) -> Option<Reference<'t>> {
     let plan = reading.plan(prior(supply, "reversalOf")?)?;
-    Some(Reference::to("MedicationRequest", &reading.id(plan)))
+    let id = reading.id(plan);
+    reading.forward("MedicationRequest", &id, &mut Draft::default())
 }
 
 /// The id in one of a supply's references to another.
@@ -295,8 +296,8 @@ pub(super) fn read_plan<'t>(
         }
     };
     let predecessor = prior(supply, "predecessor");
-    request.prior_prescription =
-        predecessor.and_then(|p| reading.plan(p)).map(|p| Reference::to("MedicationRequest", &reading.id(p)));
+    let prior = predecessor.and_then(|p| reading.plan(p)).map(|p| reading.id(p));
+    request.prior_prescription = prior.and_then(|id| reading.forward("MedicationRequest", &id, &mut draft));
     if predecessor.is_some() && request.prior_prescription.is_none() {
         draft.fault(Fault::DanglingReference);
     }
@@ -350,7 +351,7 @@ pub(super) fn read_order<'t>(
     order.status = "completed";
     match reading.plan_of(supply) {
         Some((plan, acute)) => {
-            order.based_on = vec![Reference::to("MedicationRequest", &plan)];
+            order.based_on.extend(reading.forward("MedicationRequest", &plan, &mut draft));
             order.extension.push(prescription(acute));
         }
         None => draft.fault(Fault::OrderWithoutPlan),

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use super::codes;
+use super::draft::Draft;
 use super::fhir::{Reference, Text};
 use super::problem;
 use super::reading::Reading;
@@ -137,8 +138,9 @@ impl<'t> Reading<'t> {
     }
 
     /// The documents tied to a referral.
-    pub(super) fn supporting(&self, request: Element<'t>) -> Vec<Reference<'t>> {
+    pub(super) fn supporting(&mut self, request: Element<'t>, draft: &mut Draft) -> Vec<Reference<'t>> {
         let documents = self.ties.documents.get(&request.place()).into_iter().flatten();
-        documents.map(|d| Reference::to("DocumentReference", &self.id(*d))).collect()
+        let ids: Vec<_> = documents.map(|d| self.id(*d)).collect();
+        ids.iter().filter_map(|id| self.forward("DocumentReference", id, draft)).collect()
     }
 }

@@ -10,11 +10,15 @@ mod contract;
 mod control;
 mod crash;
 mod demonstration;
+mod dice;
 mod exact;
 mod extract_command;
 mod extracts;
 mod fragments;
+#[path = "../fuzz/mod.rs"]
+mod fuzz;
 mod gate;
+mod generated;
 mod intake;
 mod json_schema;
 mod labels;

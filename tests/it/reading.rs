@@ -19,7 +19,8 @@ fn read(path: &Path) -> Reading {
     extract::read(&message, &Expected::default()).unwrap_or_else(|why| panic!("{}: {why}", path.display()))
 }
 
-fn balanced(reading: &Reading, what: &str) {
+/// Every statement has its state, every resource its id, and every reference leads to one.
+pub fn balanced(reading: &Reading, what: &str) {
     let account = serde_json::to_value(&reading.account).unwrap();
     let total = |name: &str| account[name].as_u64().unwrap();
     let states = account["entries"].as_array().unwrap().len() as u64;

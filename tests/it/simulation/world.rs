@@ -19,6 +19,8 @@ use throughcare::transfer::retry::{Contract, Repeat};
 use throughcare::transfer::verdict::{Accepted, Refused, TryAgain, Verdict};
 use throughcare::transfer::{Case, ReleaseState, Transfer};
 
+use crate::dice::Dice;
+
 /// What may go wrong, per thousand, until the faults stop.
 #[derive(Debug, Clone, Copy)]
 pub struct Faults {
@@ -62,27 +64,6 @@ impl Faults {
             crash: some(150),
             silent: false,
         }
-    }
-}
-
-/// SplitMix64: small, and the same everywhere.
-struct Dice(u64);
-
-impl Dice {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, n: u64) -> u64 {
-        if n == 0 { 0 } else { self.next() % n }
-    }
-
-    fn chance(&mut self, per_thousand: u64) -> bool {
-        self.below(1000) < per_thousand
     }
 }
 
