@@ -71,7 +71,7 @@ struct Judged {
 
 impl Judged {
     fn add(&mut self, seed: u64, xml: Vec<u8>) {
-        if seed % EVERY == 0 {
+        if seed.is_multiple_of(EVERY) {
             self.waiting.push(xml);
         }
         if self.waiting.len() == BATCH {
