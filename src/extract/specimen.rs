@@ -22,7 +22,7 @@ const EMPTY: &str = "EMPTY SPECIMEN";
 
 /// What is written for a specimen.
 struct Facts {
-    role: String,
+    own: String,
     accession: Option<String>,
     collected: Span,
     kind: Option<String>,
@@ -43,7 +43,7 @@ pub(super) fn write(
     let facts = match specimen {
         Some(at) => facts(work, at, first, level),
         None => Facts {
-            role: work.part(of, "specimen/none"),
+            own: work.part(of, "specimen/none"),
             accession: None,
             collected: Span::Unknown,
             kind: Some("NOT PRESENT".to_owned()),
@@ -56,7 +56,7 @@ pub(super) fn write(
     if specimen.is_some() && results.is_empty() {
         draft.add(Some(EMPTY));
     }
-    let note = work.part(of, "specimen/note");
+    let (note, role) = (work.part(of, "specimen/note"), work.part(of, "specimen/role"));
     if !draft.is_silent() {
         let available = level.available.as_deref();
         pmip::write(&mut inner, &note, Comment::Specimen, &draft.lines(), available, facts.labelled);
@@ -67,13 +67,12 @@ pub(super) fn write(
     if results.is_empty() || inner.is_empty() {
         empty(work, of, level, &mut inner);
     }
-    let outer = work.part(of, "specimen/statement");
     if inner.replaced() {
         draft.fault(Fault::CharactersReplaced);
     }
     x.with("component", &COMPONENT, |x| {
         x.with("CompoundStatement", &[("classCode", "CLUSTER"), ("moodCode", "EVN")], |x| {
-            id(x, &outer);
+            id(x, &facts.own);
             fixed(x, "123038009", "specimen (specimen)", None);
             complete(x);
             Span::Unknown.write(x, "NI");
@@ -81,7 +80,7 @@ pub(super) fn write(
             super::work::label(x, facts.labelled);
             x.with("specimen", &[("typeCode", "SPC")], |x| {
                 x.with("specimenRole", &[("classCode", "SPEC")], |x| {
-                    id(x, &facts.role);
+                    id(x, &role);
                     if let Some(accession) = &facts.accession {
                         x.empty("id", &[("root", ACCESSION), ("extension", accession)]);
                     }
@@ -97,8 +96,8 @@ pub(super) fn write(
         });
     });
     if let Some(at) = specimen.filter(|_| first) {
-        work.targets.insert(at, Target { id: outer, class: "CLUSTER", mood: "EVN" });
-        work.settle(at, &facts.role, &draft);
+        work.targets.insert(at, Target { id: facts.own.clone(), class: "CLUSTER", mood: "EVN" });
+        work.settle(at, &facts.own, &draft);
     }
 }
 
@@ -131,9 +130,9 @@ fn facts(work: &mut Work<'_>, at: usize, first: bool, level: &Level) -> Facts {
         Some(status) => draft.say("Status", Some(status)),
     }
     draft.say("Collected By", work.referred(at, collection.at("collector")).as_deref());
-    let role = if first { work.own(at) } else { work.part(at, &format!("again/{}", level.report)) };
+    let own = if first { work.own(at) } else { work.part(at, &format!("again/{}", level.report)) };
     Facts {
-        role,
+        own,
         accession: resource.at("accessionIdentifier").word("value").map(str::to_owned),
         collected,
         kind: codes::words(resource.at("type")),
@@ -189,8 +188,9 @@ pub(super) fn read<'t>(
             results.extend(laboratory::read(reading, element, &scene));
             continue;
         }
-        let words = element.child("text").and_then(Element::text).unwrap_or_default();
-        draft.add(Some(pmip::read(words).1));
+        let words = pmip::read(element.child("text").and_then(Element::text).unwrap_or_default()).1;
+        let said: Vec<&str> = words.lines().filter(|line| line.trim() != EMPTY).collect();
+        draft.add(Some(&said.join("\n")));
         reading.merge(element, &reference);
     }
     let kind = role.and_then(|r| r.down(&["specimenSpecimenMaterial", "desc"])).and_then(Element::text);

@@ -284,7 +284,7 @@ impl Maker {
         resource["status"] = (*self.dice.one(&["active", "completed"])).into();
         resource["note"] = self.notes();
         let reference = self.add("MedicationRequest", &plan, resource);
-        for n in 0..self.dice.below(if repeat { 4 } else { 2 }) {
+        for n in 0..self.dice.below(4) {
             let id = self.id();
             let mut issue = request("order", &format!("2021-04-{:02}", n + 1).into());
             issue["status"] = "completed".into();

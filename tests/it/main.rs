@@ -32,6 +32,7 @@ mod rabbit;
 mod reading;
 mod receipts;
 mod refusals;
+mod round_trip;
 mod scores;
 mod service;
 mod signatures;
