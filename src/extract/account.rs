@@ -44,6 +44,8 @@ pub enum Fault {
     InferredCodeSystem,
     /// A document that the record refers to was not sent with it.
     DocumentNotReceived,
+    /// A text was too long for a statement; it is whole in a file beside the message.
+    TextTooLong,
     /// A laboratory comment was not in the form agreed for them; its whole text is kept.
     MalformedComment,
 }

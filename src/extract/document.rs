@@ -70,6 +70,43 @@ pub(super) fn statement(work: &mut Work<'_>, at: usize) -> Option<Statement> {
     })
 }
 
+/// A text that was too long for its statement, in a file beside the message.
+pub(super) fn overlong(work: &mut Work<'_>, at: usize, n: usize, text: &str) -> Statement {
+    let document_id = work.part(at, &format!("overlong/{n}"));
+    let content = Content::Inline(text.as_bytes().to_vec());
+    let file_name = format!("{document_id}.txt");
+    let file = File {
+        attachment: Attachment {
+            document_id: document_id.clone(),
+            file_name,
+            content_type: "text/plain".to_owned(),
+            content,
+        },
+    };
+    let resource = work.json(at);
+    let available = ["effectiveDateTime", "assertedDate", "authoredOn", "date", "issued", "created"];
+    let available = available.iter().find_map(|name| dates::wire(resource.word(name)?));
+    let mut x = Xml::new();
+    x.with("NarrativeStatement", &OBSERVATION, |x| {
+        id(x, &document_id);
+        x.leaf("text", &[], "A text that was too long for its entry");
+        complete(x);
+        dates::write(x, "availabilityTime", available.as_deref());
+        work.label(x, at);
+        file.write(x, &Json::Null, work.labels(at));
+    });
+    work.attachments.push(file.attachment);
+    Statement {
+        xml: x.into_text(),
+        kind: Kind::Entry,
+        effective: Span::at(available.clone()),
+        time: available,
+        author: None,
+        performer: None,
+        labelled: work.labelled[at],
+    }
+}
+
 /// The contents of a document; one without any still has a placeholder.
 fn contents<'a>(resource: &'a Json<'a>) -> &'a [Json<'a>] {
     match resource.list("content") {

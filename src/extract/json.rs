@@ -159,6 +159,32 @@ impl<'a> Json<'a> {
         self.list("extension").iter().filter(move |e| e.word("url").is_some_and(|url| url.contains(words)))
     }
 
+    /// Cuts every text of more bytes than that, but for files and for what FHIR itself generates; gives them whole.
+    pub(super) fn shorten(&mut self, most: usize, marker: &str, whole: &mut Vec<String>) {
+        match self {
+            Self::Text(text) if text.len() > most => {
+                whole.push((*text).to_owned());
+                *self = Self::Unescaped(cut(text, most, marker));
+            }
+            Self::Unescaped(text) if text.len() > most => {
+                whole.push(text.to_string());
+                *text = cut(text, most, marker);
+            }
+            Self::Array(items) => items.iter_mut().for_each(|item| item.shorten(most, marker, whole)),
+            Self::Object(members) => {
+                for (_, value) in members.iter_mut().filter(|(name, _)| !matches!(&**name, "data" | "div")) {
+                    value.shorten(most, marker, whole);
+                }
+            }
+            Self::Null
+            | Self::Bool(_)
+            | Self::Number(_)
+            | Self::Counted(_)
+            | Self::Text(_)
+            | Self::Unescaped(_) => {}
+        }
+    }
+
     /// The first such extension, or nothing.
     pub(super) fn extension(&self, words: &str) -> &Json<'a> {
         self.list("extension")
@@ -166,6 +192,10 @@ impl<'a> Json<'a> {
             .find(|e| e.word("url").is_some_and(|url| url.contains(words)))
             .unwrap_or(&NULL)
     }
+}
+
+fn cut(text: &str, most: usize, marker: &str) -> Box<str> {
+    (text[..text.floor_char_boundary(most)].to_owned() + marker).into()
 }
 
 /// Reads any value of at most so many levels.

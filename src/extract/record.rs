@@ -6,6 +6,13 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::json::{Json, Unreadable};
 
+/// Bytes of one text that a statement holds at most; a longer one goes whole into a file beside the message. Common XML
+/// parsers refuse texts of ten million bytes, and nobody reads so much in a note.
+const LONGEST: usize = 100_000;
+
+/// What stands where a text was cut.
+const CUT: &str = "... (the whole text is in the attached file)";
+
 /// How large and how deep a record may be.
 #[derive(Debug, Clone, Copy)]
 pub struct RecordLimits {
@@ -64,6 +71,8 @@ pub(super) struct Entry<'a> {
     pub(super) json: Json<'a>,
     /// Where a contained resource sits.
     pub(super) container: Option<usize>,
+    /// Texts that were cut in it, whole.
+    pub(super) overlong: Vec<String>,
 }
 
 /// A document that the record refers to.
@@ -178,7 +187,9 @@ impl<'a> Record<'a> {
         }
         self.index.insert(key.clone(), at);
         let contained = resource.take("contained").into_items();
-        self.entries.push(Entry { kind, id, key, json: resource, container });
+        let mut overlong = Vec::new();
+        resource.shorten(LONGEST, CUT, &mut overlong);
+        self.entries.push(Entry { kind, id, key, json: resource, container, overlong });
         for inner in contained.into_iter().filter(Json::is_object) {
             self.add(inner, Some(container.unwrap_or(at)));
         }

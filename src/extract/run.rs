@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use uuid::Uuid;
 
-use super::account::{Account, Unsent};
+use super::account::{Account, Fault, Unsent};
 use super::agents::Agents;
 use super::dates::Span;
 use super::ids::{Ids, upper};
@@ -94,11 +94,13 @@ fn write(record: &Record, parameters: &Parameters, documents: &Documents) -> Res
     let mut written = statements(&mut work);
     let (mut compositions, effective) = consultations(&mut work, &placement, &mut written);
     leftovers(&mut work, &placement, &levels.folder, &mut written);
+    let whole = overlong(&mut work, &mut written);
     outside(&mut work, written, &mut compositions);
     if compositions.is_empty() {
         compositions = composition::registration(&mut work);
     }
     support(&mut work, &placement, &levels.folder);
+    whole.into_iter().for_each(|at| work.degrade(at, Fault::TextTooLong));
     let xml = message::write(&work, &levels, &effective, compositions);
     let states = record.entries().iter().map(|e| e.key.clone()).zip(work.states).collect();
     let account = Account::draw(states).map_err(|ids| Refusal::Unbalanced { ids })?;
@@ -348,6 +350,20 @@ fn leftovers(
             Part::Statement | Part::Consultation | Part::Support | Part::Foreign => {}
         }
     }
+}
+
+/// Texts too long for a statement, each in a file beside the message; gives the entries they are of.
+fn overlong(work: &mut Work<'_>, written: &mut HashMap<usize, Vec<Statement>>) -> Vec<usize> {
+    let record = work.record;
+    let entries = record.entries().iter().enumerate().filter(|(_, e)| !e.overlong.is_empty());
+    let entries: Vec<usize> = entries.map(|(at, _)| at).collect();
+    for at in &entries {
+        for (n, text) in record.entry(*at).overlong.iter().enumerate() {
+            let statement = document::overlong(work, *at, n, text);
+            written.entry(*at).or_default().push(statement);
+        }
+    }
+    entries
 }
 
 /// What a List says of itself.

@@ -169,6 +169,17 @@ impl<'a> Work<'a> {
             Some(if reasons.is_empty() { State::Mapped { to } } else { State::Degraded { to, reasons } });
     }
 
+    /// Adds to what was lost of an entry that has its state.
+    pub(super) fn degrade(&mut self, at: usize, fault: Fault) {
+        let (to, mut reasons) = match self.states[at].take() {
+            Some(State::Mapped { to } | State::Merged { into: to }) => (to, Vec::new()),
+            Some(State::Degraded { to, reasons }) => (to, reasons),
+            other => return self.states[at] = other,
+        };
+        reasons.push(fault);
+        self.states[at] = Some(State::Degraded { to, reasons });
+    }
+
     /// Leaves the entry unsent.
     pub(super) fn leave(&mut self, at: usize, reason: Unsent) {
         self.states[at] = Some(State::NotClinical { reason });
