@@ -105,10 +105,11 @@ fn put_in_folder(
         to: arrival.to.clone(),
         received_at: arrival.received_at,
         extract: &mut &*hl7.body,
-        record: reading
-            .as_ref()
-            .zip(kept.as_ref())
-            .map(|(reading, account)| ReadRecord { bundle: &reading.json, account }),
+        record: reading.as_ref().zip(kept.as_ref()).map(|(reading, account)| ReadRecord {
+            bundle: &reading.json,
+            account,
+            missing: &reading.missing,
+        }),
         attachments,
     };
     match folder.file(record, now) {

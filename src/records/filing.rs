@@ -11,6 +11,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::sniff::FileType;
+use crate::extract::MissingDocument;
 use crate::model::{ConversationId, OdsCode, Timestamp, TransferId};
 use crate::packet::fingerprint::{Digesting, Fingerprint};
 use crate::store::{Extent, GroupSync};
@@ -44,6 +45,8 @@ pub struct ReadRecord<'a> {
     pub bundle: &'a [u8],
     /// What became of each statement.
     pub account: &'a [u8],
+    /// Documents that it refers to and that were not sent with it.
+    pub missing: &'a [MissingDocument],
 }
 
 /// One attachment of a received record.
@@ -135,6 +138,21 @@ struct FiledAs {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     account: Option<FileEntry>,
     attachments: Vec<FileEntry>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    missing: Vec<Missing>,
+}
+
+/// A document that was not sent.
+#[derive(Serialize, Deserialize)]
+struct Missing {
+    id: String,
+    filename: String,
+}
+
+impl From<&MissingDocument> for Missing {
+    fn from(missing: &MissingDocument) -> Self {
+        Self { id: missing.id.clone(), filename: missing.file_name.clone() }
+    }
 }
 
 #[derive(Serialize, Deserialize, PartialEq)]
@@ -240,6 +258,7 @@ fn write(beside: &Path, record: &mut ReceivedRecord<'_>, now: Timestamp) -> io::
         record: bundle.transpose()?,
         account: account.transpose()?,
         attachments,
+        missing: read.map(|r| r.missing.iter().map(Missing::from).collect()).unwrap_or_default(),
     };
     let text = serde_json::to_vec_pretty(&filed).map_err(io::Error::from)?;
     copy(beside, "filed.json", &mut text.as_slice())?;

@@ -381,7 +381,8 @@ fn numbers_that_no_machine_has_are_kept_as_they_were_written() {
         "1E-7",
         "80.50",
     ] {
-        let (bad, xml) = sent.build(number, &bundle(&[observed.clone()]).replace("12345", number));
+        let (bad, xml) =
+            sent.build(number, &bundle(std::slice::from_ref(&observed)).replace("12345", number));
         assert!(xml.contains(number) || bad[0]["state"] == "degraded", "{number}: {bad:?} {xml}");
     }
     sent.judge();

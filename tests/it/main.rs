@@ -6,6 +6,7 @@ mod bad_records;
 mod canonical;
 mod changed_plan;
 mod check;
+mod completeness;
 mod config;
 mod contract;
 mod control;

@@ -5,10 +5,11 @@ use std::fs;
 use std::io::Read;
 use std::os::unix::fs::symlink;
 
+use throughcare::extract::MissingDocument;
 use throughcare::model::{ConversationId, OdsCode, Timestamp, TransferId};
 use throughcare::records::{
-    Filed, FilingFault, FilingFolder, FolderLimits, ReceivedAttachment, ReceivedRecord, RecordFault,
-    RecordFolder, RecordRef,
+    Filed, FilingFault, FilingFolder, FolderLimits, ReadRecord, ReceivedAttachment, ReceivedRecord,
+    RecordFault, RecordFolder, RecordRef,
 };
 
 const BUNDLE: &str = r#"{"resourceType":"Bundle","type":"collection","entry":[]}"#;
@@ -178,4 +179,21 @@ fn a_received_record_is_filed_once_under_neutral_names() {
     assert!(!other.is_retryable());
     assert_eq!(fs::read(place.join("extract.xml")).unwrap(), b"<x/>");
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn a_document_that_was_not_sent_is_listed_as_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    let filing = FilingFolder::open(folder.path()).unwrap();
+    let missing = [MissingDocument { id: "D2".to_owned(), file_name: "scan.tif".to_owned() }];
+    let read = ReadRecord { bundle: b"{}", account: b"{}", missing: &missing };
+    let (mut extract, mut letter) = (&b"<x/>"[..], &b"%PDF-"[..]);
+    let record = ReceivedRecord { record: Some(read), ..record(&mut extract, &mut letter) };
+    let Filed::New(place) = filing.file(record, Timestamp::from_millis(0)).unwrap() else {
+        panic!("it is new")
+    };
+    let listed: serde_json::Value =
+        serde_json::from_slice(&fs::read(place.join("filed.json")).unwrap()).unwrap();
+    assert_eq!(listed["missing"], serde_json::json!([{"id": "D2", "filename": "scan.tif"}]));
+    assert_eq!(fs::read(place.join("record.json")).unwrap(), b"{}");
 }
