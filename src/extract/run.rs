@@ -152,6 +152,7 @@ fn prepare<'a>(
 ) -> Result<Work<'a>, Refusal> {
     let mut ids = Ids::new(&[parameters.from_ods.as_str(), &parameters.extract_id]);
     ids.reserve(&parameters.extract_id);
+    ids.reserve(&message_id(parameters));
     let mut own = HashMap::new();
     for fits in [Fit::Whole, Fit::Prefix] {
         for wave in [&["Encounter"][..], &["DiagnosticReport"], &[], &["Condition"]] {
@@ -241,14 +242,14 @@ fn spread_labels(work: &mut Work<'_>, placement: &Placement) -> Result<(), Refus
     }
 }
 
+/// The message's id as the HL7 wrapper has it.
+fn message_id(parameters: &Parameters) -> String {
+    let stated = parameters.message_id.as_str();
+    upper(Uuid::try_parse(stated).unwrap_or_else(|_| derived_uuid(&["message", stated])))
+}
+
 fn levels(work: &mut Work<'_>) -> Levels {
-    let stated = work.parameters.message_id.as_str();
-    let message = Uuid::try_parse(stated).unwrap_or_else(|_| derived_uuid(&["message", stated]));
-    let message = upper(message);
-    work.ids.reserve(&message);
-    let folder = upper(derived_uuid(&[&work.parameters.extract_id, "folder"]));
-    work.ids.reserve(&folder);
-    Levels { message, folder }
+    Levels { message: message_id(work.parameters), folder: work.ids.part("folder", "own") }
 }
 
 /// Every statement, by entry; problems last, since they refer to the others.
