@@ -5,6 +5,7 @@ mod bad_input;
 mod canonical;
 mod changed_plan;
 mod check;
+mod completeness;
 mod config;
 mod contract;
 mod control;

@@ -87,7 +87,7 @@ fn scan_files(root: &Path) {
 }
 
 /// What the daemon tells over HTTP.
-fn told(port: u16, path: &str) -> Vec<u8> {
+pub fn told(port: u16, path: &str) -> Vec<u8> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
     write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
     let mut answer = Vec::new();
