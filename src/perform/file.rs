@@ -31,9 +31,6 @@ pub async fn file(
     let job = move || put_in_folder(&folder, transfer, &arrived, &packet, at);
     let account = tokio::task::spawn_blocking(job).await.map_err(|_| FilingFault::FolderUnwritable)??;
     let completeness = account.as_ref().map(Account::totals);
-    if let Some(totals) = &completeness {
-        tools.metrics.accounted(Direction::Received, totals);
-    }
     let account = match &account {
         Some(account) => {
             Some(tools.seal(&account.to_json()).await.map_err(|_| FilingFault::AcknowledgementUnmade)?)
@@ -44,6 +41,10 @@ pub async fn file(
         Acknowledge::Never => None,
         Acknowledge::WhenFiled => Some(acknowledge(tools, arrival, Answer::Accept, message_id, at).await?),
     };
+    // Last of all: a filing that fails is tried again, and its record is still one record.
+    if let Some(totals) = &completeness {
+        tools.metrics.accounted(Direction::Received, totals);
+    }
     Ok(Filed { acknowledgement, completeness, account })
 }
 

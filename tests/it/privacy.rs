@@ -87,7 +87,6 @@ fn scan_files(root: &Path) {
 }
 
 /// What the daemon tells over HTTP.
-/// What a site answers to that path.
 pub fn told(port: u16, path: &str) -> Vec<u8> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
     write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();

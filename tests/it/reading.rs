@@ -8,7 +8,7 @@ use serde_json::Value;
 use throughcare::extract::{self, Expected, ReadRefusal, Reading};
 
 use crate::extracts::tool;
-use crate::tools;
+use crate::{json_schema, tools};
 
 /// Scores below which no change may fall.
 const READ: [(&str, f64); 5] =
@@ -22,6 +22,8 @@ fn read(path: &Path) -> Reading {
 /// Every statement has its state, every resource its id, and every reference leads to one.
 pub fn balanced(reading: &Reading, what: &str) {
     let account = serde_json::to_value(&reading.account).unwrap();
+    let faults = json_schema::faults(&json_schema::load("account.schema.json"), &account);
+    assert!(faults.is_empty(), "{what}: {faults:?}");
     let total = |name: &str| account[name].as_u64().unwrap();
     let states = account["entries"].as_array().unwrap().len() as u64;
     assert_eq!(total("input"), states, "{what}: one state a statement (extract §1.1)");
