@@ -3,6 +3,8 @@
 //! What may be done is not decided here: it is asked of the transfer itself, which is stepped and the result thrown
 //! away.
 
+use uuid::Uuid;
+
 use super::views::{Accounted, AccountedItem, Choice, Explain, Line, MOST_ITEMS, Row, Show, short};
 use crate::model::{MessageId, OdsCode, Timestamp};
 use crate::transfer::delivery::{Delivery, Phase};
@@ -126,16 +128,25 @@ pub(super) fn show(
     }
 }
 
+/// `Type/id` where the id is a UUID; otherwise `Type/~n`, counted from 0, since an id of another form may be a person's
+/// number or name.
+fn nameless(resource: &str, at: usize) -> String {
+    let (kind, id) = resource.split_once('/').unwrap_or((resource, ""));
+    let is_uuid = id.get(..36).is_some_and(|id| Uuid::try_parse(id).is_ok()) && id.len() < 60;
+    let kind = if kind.bytes().all(|b| b.is_ascii_alphabetic()) { kind } else { "Unknown" };
+    if is_uuid { format!("{kind}/{id}") } else { format!("{kind}/~{at}") }
+}
+
 /// The account of a record, of which the sealed octets hold every item.
 pub(super) fn account(totals: &Completeness, octets: &[u8]) -> Accounted {
     let kept: serde_json::Value = serde_json::from_slice(octets).unwrap_or_default();
     let entries = kept["entries"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let mut lost = entries.iter().filter_map(|entry| {
+    let mut lost = entries.iter().enumerate().filter_map(|(at, entry)| {
         let state = entry["state"].as_str().filter(|s| matches!(*s, "degraded" | "not_clinical"))?;
         let reasons = entry["reasons"].as_array().map(Vec::as_slice).unwrap_or_default();
         let one = entry["reason"].as_str();
         Some(AccountedItem {
-            resource: entry["resource"].as_str()?.to_owned(),
+            resource: nameless(entry["resource"].as_str()?, at),
             state: state.to_owned(),
             reasons: reasons.iter().filter_map(|r| r.as_str()).chain(one).map(str::to_owned).collect(),
         })
@@ -343,4 +354,19 @@ fn choices(transfer: &Transfer, now: Timestamp) -> Vec<Choice> {
 pub(super) fn allows(transfer: &Transfer, verb: Verb, now: Timestamp) -> bool {
     let act = Act { verb, reason: String::new(), uid: 0 };
     transfer.step(&Event::Act(act), now).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_that_may_be_a_persons_is_not_shown() {
+        let shown = |resource| nameless(resource, 3);
+        let uuid = "Observation/15d6c748-100d-46e3-a8bc-dfea5f2db2bd-HD-1";
+        assert_eq!(shown(uuid), uuid);
+        assert_eq!(shown("Observation/9990000018-1"), "Observation/~3");
+        assert_eq!(shown("Patient/example"), "Patient/~3");
+        assert_eq!(shown("9990000018/x"), "Unknown/~3");
+    }
 }

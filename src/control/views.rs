@@ -166,7 +166,7 @@ pub const MOST_ITEMS: usize = 100;
 /// One item of a record that is not carried in full.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccountedItem {
-    /// `Type/id`.
+    /// `Type/id`; `Type/~n`, counted from 0, where the id is no UUID.
     pub resource: String,
     /// `degraded` or `not_clinical`.
     pub state: String,

@@ -292,6 +292,10 @@ fn received<'t>(reading: &mut Reading<'t>, file: Element<'t>, draft: &mut Draft)
         draft.fault(Fault::DocumentNotReceived);
         reading.missing.push(MissingDocument { id: id.clone().into_owned(), file_name: name.clone() });
     }
+    // What came is only the reason why the document did not.
+    if name.starts_with("AbsentAttachment") {
+        draft.fault(Fault::AttachmentAbsent);
+    }
     let attachment = match found {
         Some(found) => fhir::Attachment {
             content_type: found.content_type.unwrap_or_else(|| stated.to_owned()).into(),
