@@ -115,6 +115,7 @@ impl Facts {
         let context = work.record.resolve(at, resource.at("context"));
         let context = context.and_then(|c| dates::wire(work.json(c).at("period").word("start")?));
         let actual = resource.extension("ActualProblem").at("valueReference");
+        work.stray(at, "Actual Problem", actual, draft);
         let actual = work.record.resolve(at, actual);
         let target = actual.and_then(|a| work.targets.get(&a).cloned());
         let is_observation = actual.is_some_and(|a| work.entry(a).kind == "Observation");

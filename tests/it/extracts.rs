@@ -50,7 +50,7 @@ pub fn bundles(shared: &Path) -> Vec<PathBuf> {
     found
 }
 
-fn parameters(number: &str, interaction: Interaction) -> Parameters {
+pub fn parameters(number: &str, interaction: Interaction) -> Parameters {
     Parameters {
         message_id: MessageId::parse("1B3B6F4E-54C9-4F21-9F5D-6B4E2C0C7A11").unwrap(),
         // The UK07 runs are pushes, which answer no request: they must be schema-valid too.
@@ -150,7 +150,7 @@ fn every_record_becomes_a_schema_valid_and_balanced_extract() {
     }
 }
 
-fn balanced(path: &Path, extract: &Extract) {
+pub fn balanced(path: &Path, extract: &Extract) {
     let account = &extract.account;
     let total = account.mapped + account.merged + account.degraded + account.not_clinical;
     assert_eq!(total, account.input, "{}: extract §1.1", name(path));
@@ -165,9 +165,9 @@ fn balanced(path: &Path, extract: &Extract) {
     }
 }
 
-fn validate(schema: &Path, files: &[PathBuf]) {
+pub fn validate(schema: &Path, files: &[PathBuf]) {
     let run = Command::new("xmllint")
-        .args(["--nonet", "--noout", "--schema"])
+        .args(["--nonet", "--noout", "--huge", "--schema"])
         .arg(schema)
         .args(files)
         .output()

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails where it stands")]
 
 mod bad_input;
+mod bad_records;
 mod canonical;
 mod changed_plan;
 mod check;
