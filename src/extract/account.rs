@@ -12,7 +12,7 @@ use crate::transfer::outcome::Completeness;
 pub enum Fault {
     /// A date was not one; quoted in text.
     MalformedDate,
-    /// A reference led nowhere.
+    /// A reference led nowhere, or back to where it stands.
     DanglingReference,
     /// The entry had no code.
     NoCode,

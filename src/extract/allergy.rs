@@ -99,7 +99,7 @@ pub(super) fn are_none(list: &Json) -> bool {
 }
 
 /// Writes that none are known, with the words of the List.
-pub(super) fn none_known(work: &mut Work<'_>, at: usize, words: &str) -> Statement {
+pub(super) fn none_known(work: &mut Work<'_>, at: usize, mut draft: Draft) -> Statement {
     let own = work.part(at, "named");
     let time = work.json(at).word("date").and_then(dates::wire);
     let effective = Span::at(time.clone());
@@ -111,9 +111,12 @@ pub(super) fn none_known(work: &mut Work<'_>, at: usize, words: &str) -> Stateme
         effective.write(x, "UNK");
         dates::write(x, "availabilityTime", time.as_deref());
         work.label(x, at);
-        annotation(x, words);
+        annotation(x, &draft.text());
     });
-    work.settle(at, &own, &Draft::default());
+    if x.replaced() {
+        draft.fault(Fault::CharactersReplaced);
+    }
+    work.settle(at, &own, &draft);
     Statement {
         xml: x.into_text(),
         kind: Kind::Entry,

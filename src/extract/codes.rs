@@ -55,13 +55,15 @@ pub(super) fn is_oid(text: &str) -> bool {
 pub(super) fn words(concept: &Json) -> Option<String> {
     let shown = |coding: &Json| {
         let (_, description) = described(coding);
-        description.or(coding.word("display")).or(coding.word("code")).map(str::to_owned)
+        let shown = description.or(coding.word("display")).or(coding.word("code"));
+        shown.or(coding.text()).map(str::to_owned)
     };
     let known = |coding: &&Json| !coding.word("system").is_some_and(|s| NULLS.contains(&s));
     concept
         .word("text")
         .map(str::to_owned)
         .or_else(|| concept.list("coding").iter().filter(known).find_map(shown))
+        .or_else(|| Some(concept.all_words()).filter(|words| !concept.is_object() && !words.is_empty()))
 }
 
 /// Whether one of the codings has that code.
@@ -105,6 +107,9 @@ impl Coded<'_> {
 /// Writes a concept as the element of that name. What it cannot carry goes to the draft.
 pub(super) fn write(x: &mut Xml, name: &str, concept: &Json, lead: Lead, draft: &mut Draft) {
     let sorted = Sorted::of(concept, lead, draft);
+    if sorted.main.is_none() && !concept.is_nothing() && !concept.is_object() {
+        draft.fault(Fault::UnmappableCode);
+    }
     let main = sorted.main.as_ref().map_or_else(|| vec![("nullFlavor", "UNK")], Coded::attributes);
     let original = match &sorted.main {
         Some(main) => original_of(concept, main.display),

@@ -77,11 +77,13 @@ impl Draft {
 
     /// The wire form of a date; a malformed one is quoted under the label (extract §5).
     pub(super) fn date(&mut self, label: &str, json: &Json) -> Option<String> {
-        let text = json.text()?;
-        let wire = dates::wire(text);
+        if json.is_nothing() {
+            return None;
+        }
+        let wire = json.text().and_then(dates::wire);
         if wire.is_none() {
             self.fault(Fault::MalformedDate);
-            self.say(label, Some(text));
+            self.say(label, Some(&json.all_words()));
         }
         wire
     }

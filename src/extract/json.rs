@@ -88,7 +88,11 @@ impl<'a> Json<'a> {
 
     /// Takes the value of the member of that name out; nothing is left of it.
     pub(super) fn take(&mut self, name: &str) -> Json<'a> {
-        let Self::Object(members) = self else { return Json::Null };
+        let members = match self {
+            Self::Object(members) => members,
+            Self::Array(items) if items.len() == 1 => return items[0].take(name),
+            _ => return Json::Null,
+        };
         members
             .iter_mut()
             .find(|(n, _)| n == name)
@@ -121,9 +125,29 @@ impl<'a> Json<'a> {
             Self::Unescaped(text) | Self::Counted(text) => text,
             Self::Bool(true) => "true",
             Self::Bool(false) => "false",
+            Self::Array(items) if items.len() == 1 => return items[0].text(),
             Self::Null | Self::Array(_) | Self::Object(_) => return None,
         };
         Some(words.trim()).filter(|words| !words.is_empty())
+    }
+
+    /// All words in the value, for what has not the shape that it should have.
+    pub(super) fn all_words(&self) -> String {
+        let words: Vec<String> = match self {
+            Self::Array(items) => items.iter().map(Json::all_words).collect(),
+            Self::Object(members) => members.iter().map(|(_, value)| value.all_words()).collect(),
+            lone => lone.text().map(str::to_owned).into_iter().collect(),
+        };
+        words.into_iter().filter(|words| !words.is_empty()).collect::<Vec<_>>().join(" ")
+    }
+
+    /// Whether a text in the value has such a character.
+    pub(super) fn contains(&self, such: fn(char) -> bool) -> bool {
+        match self {
+            Self::Array(items) => items.iter().any(|item| item.contains(such)),
+            Self::Object(members) => members.iter().any(|(_, value)| value.contains(such)),
+            lone => lone.text().is_some_and(|text| text.contains(such)),
+        }
     }
 
     /// The words of the member of that name.
@@ -143,7 +167,12 @@ impl<'a> Json<'a> {
 
     /// Name and value of each member.
     pub(super) fn members(&self) -> &[(Cow<'a, str>, Json<'a>)] {
-        if let Self::Object(members) = self { members } else { &[] }
+        match self {
+            Self::Object(members) => members,
+            // One thing in a list stands for the thing.
+            Self::Array(items) if items.len() == 1 => items[0].members(),
+            _ => &[],
+        }
     }
 
     /// The value of the member whose name begins so (`value[x]`), with the rest of the name.

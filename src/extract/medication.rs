@@ -150,7 +150,7 @@ fn write(work: &mut Work<'_>, at: usize, therapy: Therapy) -> Statement {
     match therapy {
         Therapy::Plan => {
             supply::authorise(work, at, &mut facts, &mut inner);
-            supply::discontinue(work, at, &facts, &mut inner);
+            supply::discontinue(work, at, &mut facts, &mut inner);
         }
         Therapy::Order => supply::prescribe(work, at, &mut facts, &mut inner),
     }

@@ -50,6 +50,9 @@ pub(super) fn statement(work: &mut Work<'_>, at: usize) -> Option<Statement> {
     for (name, value) in resource.members().iter().filter(|(name, _)| !SILENT.contains(&&**name)) {
         flatten(work, at, &label(name), value, &mut draft, 0);
     }
+    if !resource.is_object() {
+        draft.add(Some(&resource.all_words()));
+    }
     if draft.is_silent() && !resource.is_object() {
         work.leave(at, Unsent::Empty);
         return None;

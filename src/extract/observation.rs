@@ -12,6 +12,7 @@ use super::json::Json;
 use super::pressure;
 use super::quantities;
 use super::record::Record;
+use super::standing::above;
 use super::work::{
     COMPONENT, Kind, OBSERVATION, Statement, Target, Work, annotation, complete, id, narrative, participant,
 };
@@ -150,6 +151,7 @@ pub(super) fn text(work: &Work<'_>, at: usize, draft: &mut Draft) {
         Some("final" | "unknown") | None => {}
         Some(status) => draft.say("Status", Some(status)),
     }
+    unlinked(work, at, draft);
     for problem in work.problems.get(&at).into_iter().flatten() {
         draft.say("Problem Info", super::problem::words(work, *problem).as_deref());
     }
@@ -172,7 +174,6 @@ fn plain(work: &mut Work<'_>, at: usize) -> Statement {
     let mut draft = Draft::default();
     text(work, at, &mut draft);
     components(resource, &mut draft);
-    unlinked(work, at, &mut draft);
     let agent = performer(work, at, &mut draft);
     let when = when(resource, &mut draft);
     let mut x = Xml::new();
@@ -229,14 +230,22 @@ pub(super) fn result(x: &mut Xml, holder: &Json, draft: &mut Draft) {
     }
 }
 
-/// Related targets that are no statements of this extract, in words.
+/// References that lead nowhere in this extract, in words, and a group that would be inside itself.
 fn unlinked(work: &Work<'_>, at: usize, draft: &mut Draft) {
-    for related in work.json(at).list("related") {
+    let resource = work.json(at);
+    for related in resource.list("related") {
         let target = related.at("target");
         if work.record.resolve(at, target).is_none() {
             draft.fault(Fault::DanglingReference);
-            draft.say("Related", target.word("display"));
         }
+        work.stray(at, "Related", target, draft);
+    }
+    resource.list("basedOn").iter().for_each(|request| work.stray(at, "Based On", request, draft));
+    work.stray(at, "Specimen", resource.at("specimen"), draft);
+    work.stray(at, "Context", resource.at("context"), draft);
+    let headers = above(&work.members, at);
+    if named_members(work.record, at).iter().any(|member| headers.contains(member)) {
+        draft.fault(Fault::DanglingReference);
     }
 }
 

@@ -114,12 +114,9 @@ impl Facts {
         let asserted = draft.date("Asserted", resource.at("assertedDate"));
         let context = work.record.resolve(at, resource.at("context"));
         let context = context.and_then(|c| dates::wire(work.json(c).at("period").word("start")?));
-        let stated = resource.extension("ActualProblem").at("valueReference");
-        let actual = work.record.resolve(at, stated);
-        if actual.is_none() && !stated.is_nothing() {
-            draft.fault(Fault::DanglingReference);
-            draft.say("Actual Problem", stated.word("display"));
-        }
+        let actual = resource.extension("ActualProblem").at("valueReference");
+        work.stray(at, "Actual Problem", actual, draft);
+        let actual = work.record.resolve(at, actual);
         let target = actual.and_then(|a| work.targets.get(&a).cloned());
         let is_observation = actual.is_some_and(|a| work.entry(a).kind == "Observation");
         let named = target.clone().filter(|_| is_observation);

@@ -62,10 +62,10 @@ impl<'a> Amount<'a> {
     }
 }
 
-/// The characters of a decimal number, when it is one.
+/// The characters of a decimal number, when it is one. The wire has no exponents.
 fn decimal<'a>(json: &'a Json<'a>) -> Option<&'a str> {
     json.text().filter(|t| {
-        t.bytes().all(|b| b.is_ascii_digit() || b"+-.eE".contains(&b))
+        t.bytes().all(|b| b.is_ascii_digit() || b"+-.".contains(&b))
             && t.parse::<f64>().is_ok_and(f64::is_finite)
     })
 }
@@ -74,8 +74,13 @@ fn decimal<'a>(json: &'a Json<'a>) -> Option<&'a str> {
 pub(super) fn value(x: &mut Xml, holder: &Json, draft: &mut Draft) -> bool {
     let Some((kind, value)) = holder.choice("value") else { return false };
     if kind == "String" {
-        if let Some(text) = value.text() {
-            x.leaf("value", &[("xsi:type", "ST")], text);
+        match value.text() {
+            Some(text) => x.leaf("value", &[("xsi:type", "ST")], text),
+            None if value.is_object() || !value.all_words().is_empty() => {
+                draft.fault(Fault::UnmappableValue);
+                draft.say("Value", Some(&value.all_words()));
+            }
+            None => {}
         }
         return false;
     }
@@ -96,10 +101,11 @@ pub(super) fn value(x: &mut Xml, holder: &Json, draft: &mut Draft) -> bool {
             });
         }
         (_, _) => {
-            draft.say("Value", words(kind, value).as_deref());
-            if matches!(kind, "SampledData" | "Attachment" | "Quantity") {
+            let said = words(kind, value);
+            if matches!(kind, "SampledData" | "Attachment" | "Quantity") || said.is_none() {
                 draft.fault(Fault::UnmappableValue);
             }
+            draft.say("Value", said.or_else(|| Some(value.all_words())).as_deref());
             return false;
         }
     }
@@ -126,6 +132,7 @@ pub(super) fn words(kind: &str, value: &Json) -> Option<String> {
     let amount = |q: &Json| {
         let parts = [q.word("comparator"), q.word("value"), q.word("unit").or(q.word("code"))];
         let joined = parts.into_iter().flatten().collect::<Vec<_>>().join(" ");
+        let joined = if joined.is_empty() && !q.is_object() { q.all_words() } else { joined };
         (!joined.is_empty()).then_some(joined)
     };
     let pair = |a: Option<String>, join: &str, b: Option<String>| match (a, b) {
@@ -185,8 +192,9 @@ pub(super) fn ranges(x: &mut Xml, holder: &Json) {
     for range in holder.list("referenceRange") {
         let (low, high) = (Amount::of(range.at("low")), Amount::of(range.at("high")));
         let said = range.word("text").map(str::to_owned).or_else(|| {
-            let untyped = low.is_none() && high.is_none();
-            untyped.then(|| range_text(range)).flatten()
+            let lost =
+                |side: &str, amount: &Option<Amount<'_>>| amount.is_none() && !range.at(side).is_nothing();
+            (lost("low", &low) || lost("high", &high)).then(|| range_text(range)).flatten()
         });
         if said.is_none() && low.is_none() && high.is_none() {
             continue;
@@ -205,6 +213,17 @@ pub(super) fn ranges(x: &mut Xml, holder: &Json) {
                 }
             });
         });
+    }
+}
+
+/// Quotes the quantity of a supply that is no number: the element says 1 then.
+pub(super) fn unsupplied(request: &Json, draft: &mut Draft) {
+    let quantity = request.at("dispenseRequest").at("quantity");
+    if decimal(quantity.at("value")).is_none()
+        && (!quantity.at("value").is_nothing() || quantity.text().is_some())
+    {
+        draft.fault(Fault::UnmappableValue);
+        draft.say("Quantity", words("Quantity", quantity).as_deref());
     }
 }
 

@@ -6,9 +6,9 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::json::{Json, Unreadable};
 
-/// Bytes of one text that a statement holds at most; a longer one goes whole into a file beside the message. Common XML
-/// parsers refuse texts of ten million bytes, and nobody reads so much in a note.
-const LONGEST: usize = 100_000;
+/// Bytes of one text that a statement holds at most: common XML parsers refuse texts of ten million. A longer one goes
+/// whole into a file beside the message.
+const LONGEST: usize = 4_000_000;
 
 /// What stands where a text was cut.
 const CUT: &str = "... (the whole text is in the attached file)";
@@ -103,7 +103,8 @@ impl<'a> Record<'a> {
         }
         let mut record = Self { entries: Vec::new(), index: HashMap::new(), patient: None };
         for mut entry in bundle.take("entry").into_items() {
-            let resource = entry.take("resource");
+            // An entry that is no object may still have words.
+            let resource = if entry.is_object() { entry.take("resource") } else { entry.clone() };
             if !resource.is_nothing() {
                 let at = record.add(resource, None);
                 if let Some(url) = entry.word("fullUrl") {
@@ -162,6 +163,9 @@ impl<'a> Record<'a> {
         let from = &self.entries[from];
         if let Some(inner) = text.strip_prefix('#') {
             let owner = from.container.map_or(from, |c| &self.entries[c]);
+            if inner.is_empty() {
+                return self.index.get(&owner.key).copied();
+            }
             return self.index.get(&format!("{}#{inner}", owner.key)).copied();
         }
         if let Some(at) = self.index.get(text) {
@@ -171,6 +175,24 @@ impl<'a> Record<'a> {
         let mut parts = path.rsplitn(3, '/');
         let (id, kind) = (parts.next()?, parts.next()?);
         self.index.get(&format!("{kind}/{id}")).copied()
+    }
+
+    /// The References in an entry that lead nowhere, or back to it. Whose entry it is does not count.
+    pub(super) fn strays(&self, at: usize) -> Vec<&Json<'a>> {
+        let mut strays = Vec::new();
+        self.gather_strays(at, self.json(at), &mut strays);
+        strays
+    }
+
+    fn gather_strays<'s>(&'s self, at: usize, json: &'s Json<'a>, strays: &mut Vec<&'s Json<'a>>) {
+        if let Json::Array(items) = json {
+            return items.iter().for_each(|item| self.gather_strays(at, item, strays));
+        }
+        if json.word("reference").is_some() && self.resolve(at, json).is_none_or(|found| found == at) {
+            strays.push(json);
+        }
+        let others = json.members().iter().filter(|(name, _)| name != "subject" && name != "patient");
+        others.for_each(|(_, value)| self.gather_strays(at, value, strays));
     }
 
     fn add(&mut self, mut resource: Json<'a>, container: Option<usize>) -> usize {
@@ -190,7 +212,7 @@ impl<'a> Record<'a> {
         let mut overlong = Vec::new();
         resource.shorten(LONGEST, CUT, &mut overlong);
         self.entries.push(Entry { kind, id, key, json: resource, container, overlong });
-        for inner in contained.into_iter().filter(Json::is_object) {
+        for inner in contained.into_iter().filter(|inner| !inner.is_nothing()) {
             self.add(inner, Some(container.unwrap_or(at)));
         }
         at

@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::account::{Account, Fault, Unsent};
 use super::agents::Agents;
 use super::dates::Span;
+use super::draft::Draft;
 use super::ids::{Ids, upper};
 use super::json::Json;
 use super::message::Levels;
@@ -124,8 +125,10 @@ fn identify(record: &Record, parameters: &Parameters) -> Result<(), Refusal> {
 
 /// The NHS number of the record's patient; two are none.
 pub(super) fn whose(record: &Record) -> Result<NhsNumber, Refusal> {
-    let patient = record.patient().ok_or(Refusal::NoPatient)?;
-    let identifiers = record.json(patient).list("identifier").iter();
+    record.patient().ok_or(Refusal::NoPatient)?;
+    // A second Patient of another number would make it the record of two.
+    let patients = record.entries().iter().filter(|e| e.kind == "Patient" && e.container.is_none());
+    let identifiers = patients.flat_map(|p| p.json.list("identifier"));
     let numbers =
         identifiers.filter(|i| i.word("system") == Some(NHS_NUMBER)).filter_map(|i| i.word("value"));
     let mut found = None;
@@ -329,24 +332,10 @@ fn leftovers(
                 written.insert(at, statement.into_iter().collect());
             }
             Part::List => {
-                let notes: Vec<&str> =
-                    entry.json.list("note").iter().filter_map(|n| n.word("text")).collect();
-                let warnings = entry.json.extensions("ListWarningCode").filter_map(|e| e.word("valueCode"));
-                let said: Vec<String> =
-                    notes.into_iter().map(str::to_owned).chain(warnings.map(|w| format!("({w})"))).collect();
-                if allergy::are_none(&entry.json) {
-                    let statement = allergy::none_known(work, at, &said.join(" "));
-                    written.insert(at, vec![statement]);
-                } else if said.is_empty() {
-                    let consultation =
-                        placement.structural.get(&at).map(|c| placement.consultations[*c].encounter);
-                    let into = consultation.map_or_else(|| folder.to_owned(), |e| work.own(e));
-                    work.merge(at, &into);
-                } else {
-                    let words =
-                        [entry.json.word("title").unwrap_or("List").to_owned(), said.join(" ")].join(": ");
-                    written.insert(at, vec![list_note(work, at, &words)]);
-                }
+                let consultation =
+                    placement.structural.get(&at).map(|c| placement.consultations[*c].encounter);
+                let into = consultation.map_or_else(|| folder.to_owned(), |e| work.own(e));
+                written.insert(at, list(work, at, &into).into_iter().collect());
             }
             Part::Statement | Part::Consultation | Part::Support | Part::Foreign => {}
         }
@@ -367,19 +356,48 @@ fn overlong(work: &mut Work<'_>, written: &mut HashMap<usize, Vec<Statement>>) -
     entries
 }
 
-/// What a List says of itself.
-fn list_note(work: &mut Work<'_>, at: usize, words: &str) -> Statement {
+/// What a List says beside its entries; one that says nothing is merged.
+fn list(work: &mut Work<'_>, at: usize, into: &str) -> Option<Statement> {
+    let json = work.json(at);
+    let mut draft = Draft::default();
+    json.list("note").iter().for_each(|note| draft.add(note.word("text")));
+    for warning in json.extensions("ListWarningCode").filter_map(|e| e.word("valueCode")) {
+        draft.add(Some(&format!("({warning})")));
+    }
+    let time = draft.date("Date", json.at("date"));
+    for stray in work.record.strays(at) {
+        draft.fault(Fault::DanglingReference);
+        draft.add(stray.word("display"));
+    }
+    if allergy::are_none(json) {
+        return Some(allergy::none_known(work, at, draft));
+    }
+    if draft.is_silent() && draft.faults().is_empty() {
+        work.merge(at, into);
+        return None;
+    }
+    Some(list_note(work, at, time, draft))
+}
+
+fn list_note(work: &mut Work<'_>, at: usize, time: Option<String>, mut draft: Draft) -> Statement {
     let own = work.part(at, "narrative/0");
-    let time = work.json(at).word("date").and_then(super::dates::wire);
+    let words = [work.json(at).word("title").unwrap_or("List").to_owned(), draft.text()].join(": ");
     let mut x = Xml::new();
     x.with("NarrativeStatement", &OBSERVATION, |x| {
         id(x, &own);
-        x.leaf("text", &[], words);
+        x.leaf("text", &[], &words);
         super::work::complete(x);
         super::dates::write(x, "availabilityTime", time.as_deref());
         work.label(x, at);
     });
-    work.merge(at, &own);
+    if x.replaced() {
+        draft.fault(Fault::CharactersReplaced);
+    }
+    if draft.faults().is_empty() {
+        work.merge(at, &own);
+    } else {
+        work.settle(at, &own, &draft);
+    }
     Statement {
         xml: x.into_text(),
         kind: Kind::Communication,

@@ -49,7 +49,9 @@ pub(super) fn authorise(work: &Work<'_>, at: usize, facts: &mut Facts, x: &mut X
     let prior = prior.filter(|p| *p != at && sent_plan(work, *p)).map(|p| work.own(p));
     if prior.is_none() && !resource.at("priorPrescription").is_nothing() {
         facts.draft.fault(Fault::DanglingReference);
+        work.stray(at, "Prior Prescription", resource.at("priorPrescription"), &mut facts.draft);
     }
+    based_on(work, at, &mut facts.draft);
     let repeats = repeats(resource, &mut facts.draft);
     plan_text(work, at, &mut facts.draft);
     supply(x, "ehrSupplyAuthorise", "INT", |x| {
@@ -67,6 +69,11 @@ pub(super) fn authorise(work: &Work<'_>, at: usize, facts: &mut Facts, x: &mut X
         }
         supply_annotation(x, &facts.draft.text());
     });
+}
+
+/// What the entry is based on and that leads nowhere, in words.
+fn based_on(work: &Work<'_>, at: usize, draft: &mut Draft) {
+    work.json(at).list("basedOn").iter().for_each(|based| work.stray(at, "Based On", based, draft));
 }
 
 /// Whether the entry is a plan that will be in the extract.
@@ -110,6 +117,7 @@ fn plan_text(work: &Work<'_>, at: usize, draft: &mut Draft) {
         Some(other) => draft.say("Intent", Some(other)),
     }
     instructions(resource, draft);
+    quantities::unsupplied(resource, draft);
     reasons(resource, draft);
     duration(resource, draft);
     issues(resource, draft);
@@ -120,7 +128,7 @@ fn plan_text(work: &Work<'_>, at: usize, draft: &mut Draft) {
     draft.concept("Substitution", resource.at("substitution").at("reason"));
     notes(resource, draft);
     if let Some(stated) = work.stated.get(&at).map(|s| work.json(*s)) {
-        let last = stated.extension("LastIssueDate").choice("value").and_then(|(_, v)| v.text());
+        let last = stated.extension("LastIssueDate").choice("value").map_or(&Json::Null, |(_, v)| v);
         let plan_start = resource.at("dispenseRequest").at("validityPeriod");
         for note in stated.list("note").iter().filter(|n| !said(resource, n)) {
             draft.add(note.word("text"));
@@ -136,7 +144,8 @@ fn plan_text(work: &Work<'_>, at: usize, draft: &mut Draft) {
         if given != dosage(resource) {
             draft.say("Dosage stated", given.as_deref());
         }
-        draft.say("Last Issued", last.and_then(dates::wire).as_deref());
+        let last = draft.date("Last Issued", last);
+        draft.say("Last Issued", last.as_deref());
     }
 }
 
@@ -202,12 +211,14 @@ pub(super) fn prescribe(work: &Work<'_>, at: usize, facts: &mut Facts, x: &mut X
     let plan = plans.into_iter().find(|p| sent_plan(work, *p)).map(|p| work.own(p));
     if plan.is_none() {
         facts.draft.fault(Fault::OrderWithoutPlan);
+        based_on(work, at, &mut facts.draft);
     }
     match resource.word("intent") {
         Some("order") | None => {}
         Some(other) => facts.draft.say("Intent", Some(other)),
     }
     instructions(resource, &mut facts.draft);
+    quantities::unsupplied(resource, &mut facts.draft);
     reasons(resource, &mut facts.draft);
     duration(resource, &mut facts.draft);
     notes(resource, &mut facts.draft);
@@ -225,7 +236,7 @@ pub(super) fn prescribe(work: &Work<'_>, at: usize, facts: &mut Facts, x: &mut X
 }
 
 /// A stopped plan says when and why.
-pub(super) fn discontinue(work: &mut Work<'_>, at: usize, facts: &Facts, x: &mut Xml) {
+pub(super) fn discontinue(work: &mut Work<'_>, at: usize, facts: &mut Facts, x: &mut Xml) {
     let resource = work.json(at);
     let reason = resource.extension("StatusReason");
     if reason.is_nothing() && resource.word("status") != Some("stopped") {
@@ -233,23 +244,26 @@ pub(super) fn discontinue(work: &mut Work<'_>, at: usize, facts: &Facts, x: &mut
     }
     let part = |name: &str| reason.list("extension").iter().find(|e| e.word("url") == Some(name));
     let concept = part("statusReason").map_or(&Json::Null, |e| e.at("valueCodeableConcept"));
-    let changed = part("statusChangeDate").and_then(|e| e.choice("value")).and_then(|(_, v)| v.text());
-    let changed = changed.and_then(dates::wire);
+    let changed = part("statusChangeDate").and_then(|e| e.choice("value"));
+    let mut draft = Draft::default();
+    let changed = draft.date("Changed", changed.map_or(&Json::Null, |(_, v)| v));
     let words = codes::words(concept).unwrap_or_else(|| "Stopped".to_owned());
     let own = work.part(at, "discontinue");
-    let mut unlisted = Draft::default();
     supply(x, "ehrSupplyDiscontinue", "RQO", |x| {
         id(x, &own);
         if concept.list("coding").is_empty() {
             x.with("code", &[("nullFlavor", "UNK")], |x| x.leaf("originalText", &[], &words));
         } else {
-            codes::write(x, "code", concept, Lead::Description, &mut unlisted);
+            codes::write(x, "code", concept, Lead::Description, &mut draft);
         }
         complete(x);
         dates::write(x, "availabilityTime", changed.as_deref());
         x.with("reversalOf", &[("typeCode", "REV")], |x| prior_ref(x, &facts.own, "ORD"));
-        supply_annotation(x, &words);
+        draft.lead("Reason", Some(&words).filter(|_| !draft.is_silent()).map(String::as_str));
+        let said = if draft.is_silent() { words } else { draft.text() };
+        supply_annotation(x, &said);
     });
+    draft.faults().into_iter().for_each(|fault| facts.draft.fault(fault));
 }
 
 /// What all supplies of one received MedicationStatement share.

@@ -10,7 +10,7 @@ use super::draft::Draft;
 use super::ids::Ids;
 use super::json::Json;
 use super::record::{Entry, Record};
-use super::xml::Xml;
+use super::xml::{self, Xml};
 use super::{Attachment, Documents, Interaction, Parameters};
 
 /// Which code the composition around a non-consultation statement has (extract §7.2).
@@ -115,8 +115,18 @@ impl<'a> Work<'a> {
             }
             None => {
                 draft.fault(Fault::UnknownAgent);
-                draft.say("Recorded by", who.word("display"));
+                draft.say("Recorded by", who.word("display").or(who.text()));
             }
+        }
+    }
+
+    /// Lists and quotes a Reference that leads nowhere; one that is not there is no loss.
+    pub(super) fn stray(&self, at: usize, label: &str, reference: &Json, draft: &mut Draft) {
+        if !reference.is_nothing() && self.record.resolve(at, reference).is_none() {
+            if reference.word("reference").is_some() {
+                draft.fault(Fault::DanglingReference);
+            }
+            draft.say(label, reference.word("display"));
         }
     }
 
@@ -162,6 +172,12 @@ impl<'a> Work<'a> {
     /// Leaves the entry's state: mapped, or degraded when something was lost.
     pub(super) fn settle(&mut self, at: usize, to: &str, draft: &Draft) {
         let (to, mut reasons) = (to.to_owned(), draft.faults());
+        // What asked for the reference may have said more exactly what was not found.
+        let said = [Fault::DanglingReference, Fault::UnknownAgent, Fault::OrderWithoutPlan];
+        if !reasons.iter().any(|reason| said.contains(reason)) && !self.record.strays(at).is_empty() {
+            reasons.push(Fault::DanglingReference);
+            reasons.sort_unstable();
+        }
         if other_labels(self.json(at)) {
             reasons.push(Fault::UnknownLabel);
         }
@@ -187,7 +203,13 @@ impl<'a> Work<'a> {
 
     /// Leaves the entry merged into an element, unless it has a state already.
     pub(super) fn merge(&mut self, at: usize, into: &str) {
-        self.states[at].get_or_insert_with(|| State::Merged { into: into.to_owned() });
+        let entry = self.record.entry(at);
+        // Nothing that the Patient says is sent.
+        let replaced = || entry.kind != "Patient" && entry.json.contains(|c| !xml::carried(c));
+        self.states[at].get_or_insert_with(|| match replaced() {
+            true => State::Degraded { to: into.to_owned(), reasons: vec![Fault::CharactersReplaced] },
+            false => State::Merged { into: into.to_owned() },
+        });
     }
 }
 

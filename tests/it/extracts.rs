@@ -150,7 +150,7 @@ fn every_record_becomes_a_schema_valid_and_balanced_extract() {
     }
 }
 
-fn balanced(path: &Path, extract: &Extract) {
+pub fn balanced(path: &Path, extract: &Extract) {
     let account = &extract.account;
     let total = account.mapped + account.merged + account.degraded + account.not_clinical;
     assert_eq!(total, account.input, "{}: extract §1.1", name(path));

@@ -11,7 +11,8 @@ use throughcare::model::{Asid, ConversationId, MessageId, NhsNumber, OdsCode, Ti
 
 use crate::tools;
 
-const RESOURCES: &str = r#"{"resourceType":"Bundle","type":"collection","entry":[
+/// A record with something of every kind.
+pub const RESOURCES: &str = r#"{"resourceType":"Bundle","type":"collection","entry":[
     {"resource":{"resourceType":"Patient","id":"p","identifier":[
         {"system":"https://fhir.nhs.uk/Id/nhs-number","value":"9990000018"}]}},
     {"resource":{"resourceType":"Practitioner","id":"d","name":[{"family":"Moss","given":["Jo"],"prefix":["Dr"]}]}},
