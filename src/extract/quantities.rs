@@ -336,7 +336,9 @@ fn number(text: &str) -> Option<Box<RawValue>> {
     let point = if fraction.is_empty() { "" } else { "." };
     let plain = digits.starts_with(|c: char| c.is_ascii_digit() || c == '.')
         && digits.len() > usize::from(digits.starts_with('.'));
-    RawValue::from_string(format!("{sign}{whole}{point}{fraction}")).ok().filter(|_| plain)
+    // What no reader of JSON can hold is no number to it.
+    let finite = text.parse::<f64>().is_ok_and(f64::is_finite);
+    RawValue::from_string(format!("{sign}{whole}{point}{fraction}")).ok().filter(|_| plain && finite)
 }
 
 /// Reads an `interpretationCode`.
