@@ -141,12 +141,12 @@ impl<'a> Json<'a> {
         words.into_iter().filter(|words| !words.is_empty()).collect::<Vec<_>>().join(" ")
     }
 
-    /// Whether a text in the value has such a character.
-    pub(super) fn contains(&self, such: fn(char) -> bool) -> bool {
+    /// Whether some text in the value is such.
+    pub(super) fn any_text(&self, such: &dyn Fn(&str) -> bool) -> bool {
         match self {
-            Self::Array(items) => items.iter().any(|item| item.contains(such)),
-            Self::Object(members) => members.iter().any(|(_, value)| value.contains(such)),
-            lone => lone.text().is_some_and(|text| text.contains(such)),
+            Self::Array(items) => items.iter().any(|item| item.any_text(such)),
+            Self::Object(members) => members.iter().any(|(_, value)| value.any_text(such)),
+            lone => lone.text().is_some_and(such),
         }
     }
 

@@ -22,6 +22,7 @@ mod ids;
 mod immunization;
 mod json;
 mod laboratory;
+mod links;
 mod medication;
 mod message;
 mod narrative;

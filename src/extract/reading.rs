@@ -58,17 +58,15 @@ pub(super) type Drug<'t> = [Option<&'t str>; 3];
 pub(super) struct Reading<'t> {
     pub(super) expected: &'t Expected,
     statements: Vec<Element<'t>>,
-    ids: HashMap<usize, Text<'t>>,
+    /// Of each element of the message, where in `progress` its statement is. The first of those is for what is none.
+    numbers: Vec<u32>,
+    progress: Vec<Progress<'t>>,
     by_id: HashMap<Text<'t>, Element<'t>>,
     pub(super) people: HashMap<Text<'t>, Reference<'t>>,
     /// Locations by their name.
     pub(super) places: HashMap<&'t str, Reference<'t>>,
     /// SNOMED code of a problem → id of its Condition.
     pub(super) problems: HashMap<&'t str, Text<'t>>,
-    /// Statement → the resource that says what it says.
-    became: HashMap<usize, Reference<'t>>,
-    states: HashMap<usize, State>,
-    faults: HashMap<usize, Vec<Fault>>,
     pub(super) drugs: HashMap<Drug<'t>, Reference<'t>>,
     pub(super) ties: Ties<'t>,
     /// LinkSets wait until everything they link has become something.
@@ -82,6 +80,17 @@ pub(super) struct Reading<'t> {
     system: String,
     patient: String,
     bundle: Vec<u8>,
+}
+
+/// How far the reading of one statement has come.
+#[derive(Default)]
+struct Progress<'t> {
+    id: Text<'t>,
+    /// What was wrong with it before it was read.
+    faults: Vec<Fault>,
+    state: Option<State>,
+    /// The resource that says what it says.
+    became: Option<Reference<'t>>,
 }
 
 /// What may not be referred to before it is read, because it will never be: a statement in a place where none is read.
@@ -142,17 +151,18 @@ impl<'t> Reading<'t> {
         let ods = author.and_then(|id| id.attribute("extension")).unwrap_or("unknown");
         let extract_id = extract.of("id", "root").and_then(normalised).unwrap_or_default();
         let patient = upper(derived_uuid(&["read", &extract_id, "patient"]));
+        let statements: Vec<Element<'t>> = tree.elements().filter(|e| stands(*e)).collect();
+        let mut numbers = vec![0; tree.elements().count()];
+        (1..).zip(&statements).for_each(|(number, statement)| numbers[statement.place()] = number);
         let mut reading = Self {
             expected,
-            statements: tree.elements().filter(|e| stands(*e)).collect(),
-            ids: HashMap::new(),
+            progress: (0..=statements.len()).map(|_| Progress::default()).collect(),
+            statements,
+            numbers,
             by_id: HashMap::new(),
             people: HashMap::new(),
             places: HashMap::new(),
             problems: HashMap::new(),
-            became: HashMap::new(),
-            states: HashMap::new(),
-            faults: HashMap::new(),
             drugs: HashMap::new(),
             ties: Ties::default(),
             links: Vec::new(),
@@ -183,22 +193,29 @@ impl<'t> Reading<'t> {
             // A document has the id of its statement on purpose (extract §8.8).
             if statement.name() == "referredToExternalDocument" {
                 let id = own.and_then(normalised).unwrap_or_else(|| self.derived(statement, "own").into());
-                self.ids.insert(statement.place(), id);
+                self.of_mut(statement).id = id;
                 continue;
             }
             let fault = match own.and_then(normalised) {
                 Some(id) if !self.by_id.contains_key(&id) => {
                     self.by_id.insert(id.clone(), statement);
-                    self.ids.insert(statement.place(), id);
+                    self.of_mut(statement).id = id;
                     continue;
                 }
                 Some(_) => Fault::RepeatedId,
                 None => Fault::NoId,
             };
-            let id = self.derived(statement, "own");
-            self.ids.insert(statement.place(), id.into());
-            self.faults.entry(statement.place()).or_default().push(fault);
+            let id = self.derived(statement, "own").into();
+            *self.of_mut(statement) = Progress { id, faults: vec![fault], ..Progress::default() };
         }
+    }
+
+    fn of(&self, statement: Element<'_>) -> &Progress<'t> {
+        &self.progress[self.numbers[statement.place()] as usize]
+    }
+
+    fn of_mut(&mut self, statement: Element<'_>) -> &mut Progress<'t> {
+        &mut self.progress[self.numbers[statement.place()] as usize]
     }
 
     /// An id for something that the message has no id for, the same whenever the message is read.
@@ -208,7 +225,7 @@ impl<'t> Reading<'t> {
 
     /// The id of a statement.
     pub(super) fn id(&self, statement: Element<'_>) -> Text<'t> {
-        self.ids.get(&statement.place()).cloned().unwrap_or_default()
+        self.of(statement).id.clone()
     }
 
     /// The statements, in the order of the message.
@@ -223,7 +240,7 @@ impl<'t> Reading<'t> {
 
     /// What the statement became.
     pub(super) fn resource(&self, statement: Element<'_>) -> Option<Reference<'t>> {
-        self.became.get(&statement.place()).cloned()
+        self.of(statement).became.clone()
     }
 
     /// Profile and label of a resource.
@@ -334,7 +351,8 @@ impl<'t> Reading<'t> {
     /// Leaves what a statement became, and what was lost.
     pub(super) fn settle(&mut self, statement: Element<'t>, to: &Reference<'t>, draft: &Draft) {
         let mut reasons = draft.faults();
-        reasons.extend(self.faults.remove(&statement.place()).into_iter().flatten());
+        let progress = self.of_mut(statement);
+        reasons.append(&mut progress.faults);
         reasons.sort_unstable();
         reasons.dedup();
         let to_id = to.reference.clone().into_owned();
@@ -343,16 +361,16 @@ impl<'t> Reading<'t> {
         } else {
             State::Degraded { to: to_id, reasons }
         };
-        self.states.insert(statement.place(), state);
-        self.became.insert(statement.place(), to.clone());
+        progress.state = Some(state);
+        progress.became = Some(to.clone());
     }
 
     /// Leaves a statement whose facts are in another's resource.
     pub(super) fn merge(&mut self, statement: Element<'t>, into: &Reference<'t>) {
-        self.states
-            .entry(statement.place())
-            .or_insert_with(|| State::Merged { into: into.reference.clone().into_owned() });
-        self.became.entry(statement.place()).or_insert_with(|| into.clone());
+        let progress = self.of_mut(statement);
+        let merged = || State::Merged { into: into.reference.clone().into_owned() };
+        progress.state.get_or_insert_with(merged);
+        progress.became.get_or_insert_with(|| into.clone());
     }
 
     /// Leaves everything inside a statement, as far as it has no state, merged into that statement's resource.
@@ -364,7 +382,7 @@ impl<'t> Reading<'t> {
 
     /// Leaves a statement that says nothing clinical.
     pub(super) fn leave(&mut self, statement: Element<'t>, reason: Unsent) {
-        self.states.insert(statement.place(), State::NotClinical { reason });
+        self.of_mut(statement).state = Some(State::NotClinical { reason });
     }
 
     /// The last resort: an Observation with all the words of the statement.
@@ -407,7 +425,7 @@ impl<'t> Reading<'t> {
     /// Nothing gets lost because no kind asked for it.
     fn leftovers(&mut self) {
         for statement in self.statements.clone() {
-            if !self.states.contains_key(&statement.place()) {
+            if self.of(statement).state.is_none() {
                 let scene = Scene::of(statement, None);
                 self.narrate(statement, &scene, &mut Draft::default());
             }
@@ -416,10 +434,8 @@ impl<'t> Reading<'t> {
 
     fn finish(mut self) -> Result<super::Reading, ReadRefusal> {
         self.bundle.extend_from_slice(b"]}");
-        let states = self.statements.iter().map(|statement| {
-            let key = format!("{}/{}", shown(*statement), self.ids[&statement.place()]);
-            (key, self.states.remove(&statement.place()))
-        });
+        let progress = self.statements.iter().zip(self.progress.into_iter().skip(1));
+        let states = progress.map(|(statement, p)| (format!("{}/{}", shown(*statement), p.id), p.state));
         let account = Account::draw(states.collect()).map_err(|ids| ReadRefusal::Unbalanced { ids })?;
         Ok(super::Reading { json: self.bundle, account, missing: self.missing })
     }

@@ -10,6 +10,7 @@ use super::dates::Span;
 use super::draft::Draft;
 use super::ids::{Ids, upper};
 use super::json::Json;
+use super::links::Links;
 use super::message::Levels;
 use super::placement::Placement;
 use super::record::{Entry, Record};
@@ -186,6 +187,7 @@ fn prepare<'a>(
         documents,
         ids,
         agents,
+        links: Links::of(record),
         own,
         parts: Vec::new(),
         targets: HashMap::new(),
@@ -365,7 +367,7 @@ fn list(work: &mut Work<'_>, at: usize, into: &str) -> Option<Statement> {
         draft.add(Some(&format!("({warning})")));
     }
     let time = draft.date("Date", json.at("date"));
-    for stray in work.record.strays(at) {
+    for stray in work.record.strays(at).into_iter().filter(|_| work.links.stray[at]) {
         draft.fault(Fault::DanglingReference);
         draft.add(stray.word("display"));
     }
@@ -442,12 +444,11 @@ fn support(work: &mut Work<'_>, placement: &Placement, folder: &str) {
             work.merge(at, &into);
         }
     }
-    let referred = references(work.record);
     for (at, entry) in work.record.entries().iter().enumerate() {
         match part(entry) {
-            Part::Support if work.states[at].is_none() => match referred.get(&at) {
+            Part::Support if work.states[at].is_none() => match work.links.referred.get(&at).copied() {
                 Some(by) => {
-                    let into = holder(work, placement, *by).unwrap_or_else(|| folder.to_owned());
+                    let into = holder(work, placement, by).unwrap_or_else(|| folder.to_owned());
                     work.merge(at, &into);
                 }
                 None => work.leave(at, Unsent::NotClinical),
@@ -467,41 +468,6 @@ fn holder(work: &Work<'_>, placement: &Placement, by: usize) -> Option<String> {
         return Some(work.own(plan));
     }
     placement.structural.get(&by).map(|c| work.own(placement.consultations[*c].encounter))
-}
-
-/// Supporting resource → the first statement or consultation that refers to it.
-fn references(record: &Record) -> HashMap<usize, usize> {
-    let mut referred = HashMap::new();
-    for (at, entry) in record.entries().iter().enumerate() {
-        if matches!(part(entry), Part::Statement | Part::Consultation) {
-            gather(record, at, &entry.json, &mut referred);
-        }
-    }
-    referred
-}
-
-fn gather(record: &Record, at: usize, json: &Json, referred: &mut HashMap<usize, usize>) {
-    match json {
-        Json::Array(items) => items.iter().for_each(|item| gather(record, at, item, referred)),
-        Json::Object(members) => {
-            for (name, value) in members {
-                match value {
-                    Json::Text(_) | Json::Unescaped(_) if name == "reference" => {
-                        if let Some(found) = record.resolve(at, json) {
-                            referred.entry(found).or_insert(at);
-                        }
-                    }
-                    value => gather(record, at, value, referred),
-                }
-            }
-        }
-        Json::Null
-        | Json::Bool(_)
-        | Json::Number(_)
-        | Json::Counted(_)
-        | Json::Text(_)
-        | Json::Unescaped(_) => {}
-    }
 }
 
 #[cfg(test)]

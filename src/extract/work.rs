@@ -9,6 +9,7 @@ use super::dates::{self, Span};
 use super::draft::Draft;
 use super::ids::Ids;
 use super::json::Json;
+use super::links::Links;
 use super::record::{Entry, Record};
 use super::xml::{self, Xml};
 use super::{Attachment, Documents, Interaction, Parameters};
@@ -50,6 +51,7 @@ pub(super) struct Work<'a> {
     pub(super) documents: &'a Documents,
     pub(super) ids: Ids,
     pub(super) agents: Agents,
+    pub(super) links: Links,
     /// The id of each entry's statement, given out before anything is written.
     pub(super) own: HashMap<usize, String>,
     /// Derived ids, with the entry that each is a part of.
@@ -174,7 +176,7 @@ impl<'a> Work<'a> {
         let (to, mut reasons) = (to.to_owned(), draft.faults());
         // What asked for the reference may have said more exactly what was not found.
         let said = [Fault::DanglingReference, Fault::UnknownAgent, Fault::OrderWithoutPlan];
-        if !reasons.iter().any(|reason| said.contains(reason)) && !self.record.strays(at).is_empty() {
+        if !reasons.iter().any(|reason| said.contains(reason)) && self.links.stray[at] {
             reasons.push(Fault::DanglingReference);
             reasons.sort_unstable();
         }
@@ -205,7 +207,7 @@ impl<'a> Work<'a> {
     pub(super) fn merge(&mut self, at: usize, into: &str) {
         let entry = self.record.entry(at);
         // Nothing that the Patient says is sent.
-        let replaced = || entry.kind != "Patient" && entry.json.contains(|c| !xml::carried(c));
+        let replaced = || entry.kind != "Patient" && entry.json.any_text(&|text| !xml::carries(text));
         self.states[at].get_or_insert_with(|| match replaced() {
             true => State::Degraded { to: into.to_owned(), reasons: vec![Fault::CharactersReplaced] },
             false => State::Merged { into: into.to_owned() },

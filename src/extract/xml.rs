@@ -141,8 +141,15 @@ fn entity(c: char) -> Option<&'static str> {
     }
 }
 
+/// Whether XML 1.0 has all characters of the text.
+pub(super) fn carries(text: &str) -> bool {
+    // Only what begins with one of these bytes can be missing.
+    let suspect = text.bytes().any(|b| matches!(b, 0..0x20 | 0xEF));
+    !suspect || text.chars().all(carried)
+}
+
 /// Whether XML 1.0 has the character.
-pub(super) fn carried(c: char) -> bool {
+fn carried(c: char) -> bool {
     matches!(c, '\t' | '\n' | '\r' | '\u{20}'..='\u{D7FF}' | '\u{E000}'..='\u{FFFD}' | '\u{10000}'..='\u{10FFFF}')
 }
 
