@@ -186,7 +186,7 @@ fn place(text: &str, dice: &mut Dice) -> String {
             let Some(length) = after[at + 2..].find('"') else { return text.to_owned() };
             let value = &after[at + 2..at + 2 + length];
             let new = if dice.chance(200) { other_value(text, dice) } else { quoted(dice) };
-            let new = if dice.chance(50) { value[..value.len().min(1)].to_owned() } else { new };
+            let new = if dice.chance(50) { value.chars().take(1).collect() } else { new };
             format!("{before}{element}{}{new}{}", &after[..at + 2], &after[at + 2 + length..])
         }
     }
