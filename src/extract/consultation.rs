@@ -44,6 +44,7 @@ pub(super) fn statement<'t>(
 ) -> Vec<Reference<'t>> {
     match element.name() {
         "CompoundStatement" => compound(reading, element, &scene.inside(element)),
+        "ObservationStatement" if reading.twins.contains_key(&element.place()) => Vec::new(),
         "ObservationStatement" if immunization::is_vaccination(element) => {
             vec![immunization::read(reading, element, scene)]
         }

@@ -46,6 +46,7 @@ mod supply;
 mod supporting;
 mod ties;
 mod tree;
+mod twins;
 mod validate;
 mod work;
 mod xml;

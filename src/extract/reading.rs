@@ -13,7 +13,7 @@ use super::fhir::{self, CodeableConcept, Identifier, Meta, Observation, Referenc
 use super::ids::{normalised, upper};
 use super::ties::Ties;
 use super::tree::{Element, Tree};
-use super::{Expected, MissingDocument, ReadRefusal, consultation, dates, people};
+use super::{Expected, MissingDocument, ReadRefusal, consultation, dates, people, twins};
 use crate::model::{NhsNumber, derived_uuid};
 
 /// What can stand in a composition, a compound or another statement, each accounted for.
@@ -69,6 +69,8 @@ pub(super) struct Reading<'t> {
     pub(super) problems: HashMap<&'t str, Text<'t>>,
     pub(super) drugs: HashMap<Drug<'t>, Reference<'t>>,
     pub(super) ties: Ties<'t>,
+    /// Place of a statement that says nothing of its own → the one that says it.
+    pub(super) twins: HashMap<usize, Element<'t>>,
     /// LinkSets wait until everything they link has become something.
     pub(super) links: Vec<(Element<'t>, Scene<'t>)>,
     pub(super) missing: Vec<MissingDocument>,
@@ -132,6 +134,11 @@ fn whole<'t>(
     for composition in folders.flat_map(|f| f.all("component")).flat_map(Element::children) {
         consultation::read(&mut reading, composition);
     }
+    for statement in reading.statements.clone() {
+        let kept = std::iter::successors(Some(statement), |s| reading.twins.get(&s.place()).copied()).last();
+        let kept = kept.filter(|kept| *kept != statement).and_then(|kept| reading.resource(kept));
+        kept.into_iter().for_each(|kept| reading.merge(statement, &kept));
+    }
     for (link, scene) in std::mem::take(&mut reading.links) {
         super::problem::read(&mut reading, link, &scene);
     }
@@ -157,7 +164,6 @@ impl<'t> Reading<'t> {
         let mut reading = Self {
             expected,
             progress: (0..=statements.len()).map(|_| Progress::default()).collect(),
-            statements,
             numbers,
             by_id: HashMap::new(),
             people: HashMap::new(),
@@ -165,6 +171,8 @@ impl<'t> Reading<'t> {
             problems: HashMap::new(),
             drugs: HashMap::new(),
             ties: Ties::default(),
+            twins: twins::of(&statements),
+            statements,
             links: Vec::new(),
             missing: Vec::new(),
             promised: Vec::new(),

@@ -214,14 +214,22 @@ impl<'t> Element<'t> {
 
     /// The attribute of that local name, trimmed, when it has any words.
     pub(super) fn attribute(self, name: &str) -> Option<&'t str> {
-        let (from, to) = self.node().attributes;
-        let attributes = &self.tree.attributes[from as usize..to as usize];
-        attributes.iter().find(|(n, _)| *n == name).map(|(_, value)| value.trim()).filter(|v| !v.is_empty())
+        self.attributes()
+            .iter()
+            .find(|(n, _)| *n == name)
+            .map(|(_, value)| value.trim())
+            .filter(|v| !v.is_empty())
     }
 
     /// Its own text, trimmed, when it has any words.
     pub(super) fn text(self) -> Option<&'t str> {
         Some(self.node().text.trim()).filter(|t| !t.is_empty())
+    }
+
+    /// Names and values of its attributes, in the order of the message.
+    pub(super) fn attributes(self) -> &'t [(&'t str, Cow<'t, str>)] {
+        let (from, to) = self.node().attributes;
+        &self.tree.attributes[from as usize..to as usize]
     }
 
     pub(super) fn parent(self) -> Option<Self> {
