@@ -14,7 +14,7 @@
 //!
 //! # The modules, in reading order
 //!
-//! [`model`] the words. [`transfer`] what a transfer is and how it changes. [`extract`] the record as an EHR extract.
+//! [`model`] the words. [`transfer`] what a transfer is and how it changes. [`extract`] the record as an EHR extract, and back.
 //! [`packet`] messages, signed and verified. These are pure: no clock, no randomness but a signature's nonce, no IO.
 //! Then [`clock`], [`config`], [`telemetry`], which any IO module may use; [`store`], [`engine`], [`directory`],
 //! [`records`], [`transport`], [`perform`], [`intake`], [`inbox`], [`control`], [`daemon`], [`cli`]. A module uses those
