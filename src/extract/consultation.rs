@@ -95,7 +95,7 @@ pub(super) fn contents<'t>(holder: Element<'t>) -> impl Iterator<Item = Element<
 fn encounter<'t>(reading: &mut Reading<'t>, composition: Element<'t>, scene: &Scene<'t>) {
     let id = reading.id(composition);
     let mut draft = Draft::default();
-    let location = location(reading, composition, &mut draft);
+    let location = location(reading, composition);
     let author = composition.down(&["author", "agentRef"]).and_then(|a| reading.agent(a));
     if author.is_none()
         && composition.down(&["author", "agentRef", "id"]).is_some_and(|id| id.attribute("root").is_some())
@@ -142,11 +142,7 @@ fn period<'t>(composition: Element<'t>, draft: &mut Draft) -> Option<Period<'t>>
 }
 
 /// The place, one Location for all compositions that name it.
-fn location<'t>(
-    reading: &mut Reading<'t>,
-    composition: Element<'t>,
-    _draft: &mut Draft,
-) -> Option<EncounterLocation<'t>> {
+fn location<'t>(reading: &mut Reading<'t>, composition: Element<'t>) -> Option<EncounterLocation<'t>> {
     let place = composition.child("location")?;
     let name =
         place.down(&["locatedEntity", "locatedPlace", "name"]).and_then(Element::text).unwrap_or("Unknown");

@@ -23,6 +23,7 @@ mod immunization;
 mod json;
 mod laboratory;
 mod links;
+mod list;
 mod medication;
 mod message;
 mod narrative;
@@ -30,6 +31,7 @@ mod observation;
 mod people;
 mod placement;
 mod pmip;
+mod prepare;
 mod pressure;
 mod problem;
 mod profile;
@@ -251,7 +253,7 @@ pub enum Refusal {
 
 /// The NHS number of the patient whose record it is.
 pub fn whose(record: &Record<'_>) -> Result<NhsNumber, Refusal> {
-    run::whose(record)
+    prepare::whose(record)
 }
 
 /// What is wrong with a message: where the schema's order, number or form is not kept, and what leads nowhere. At most
