@@ -35,6 +35,47 @@ const STATEMENTS: [&str; 15] = [
     "referredToExternalDocument",
 ];
 
+/// What a statement is made of (extract §2.1).
+const PARTS: [&str; 37] = [
+    "Participant",
+    "Participant2",
+    "author",
+    "authorOrPerformer",
+    "availabilityTime",
+    "code",
+    "component",
+    "conditionNamed",
+    "confidentialityCode",
+    "consumable",
+    "effectiveTime",
+    "id",
+    "inFulfillmentOf",
+    "informant",
+    "interpretationCode",
+    "location",
+    "participant",
+    "performer",
+    "pertinentInformation",
+    "predecessor",
+    "priorityCode",
+    "quantity",
+    "reason",
+    "reference",
+    "referenceRange",
+    "repeatNumber",
+    "replacementOf",
+    "responsibleParty",
+    "reversalOf",
+    "sequelTo",
+    "setId",
+    "specimen",
+    "statusCode",
+    "subject",
+    "text",
+    "uncertaintyCode",
+    "value",
+];
+
 /// Where in the record a statement stands.
 #[derive(Debug, Clone)]
 pub(super) struct Scene<'t> {
@@ -383,7 +424,7 @@ impl<'t> Reading<'t> {
 
     /// Leaves everything inside a statement, as far as it has no state, merged into that statement's resource.
     pub(super) fn merge_inner(&mut self, statement: Element<'t>, into: &Reference<'t>) {
-        for inner in statement.within().skip(1).filter(|e| stands(*e)) {
+        for inner in statement.within().skip(1).filter(|e| STATEMENTS.contains(&e.name())) {
             self.merge(inner, into);
         }
     }
@@ -426,7 +467,10 @@ impl<'t> Reading<'t> {
         };
         let reference = self.add("Observation", &id, &observation);
         self.settle(statement, &reference, draft);
-        self.merge_inner(statement, &reference);
+        // All words of all that is in it are said here.
+        for inner in statement.within().skip(1).filter(|e| stands(*e)) {
+            self.merge(inner, &reference);
+        }
         reference
     }
 
@@ -434,8 +478,11 @@ impl<'t> Reading<'t> {
     fn leftovers(&mut self) {
         for statement in self.statements.clone() {
             if self.of(statement).state.is_none() {
-                let scene = Scene::of(statement, None);
-                self.narrate(statement, &scene, &mut Draft::default());
+                let (scene, mut draft) = (Scene::of(statement, None), Draft::default());
+                if !STATEMENTS.contains(&statement.name()) {
+                    draft.fault(Fault::UnknownStatement);
+                }
+                self.narrate(statement, &scene, &mut draft);
             }
         }
     }
@@ -477,10 +524,15 @@ pub(super) fn comment_code<'t>() -> CodeableConcept<'t> {
     CodeableConcept::of(fhir::SNOMED, "37331000000100", "Comment note")
 }
 
-/// Whether the element is accounted for: a known statement, or something unknown where a statement should be.
+/// Whether the element is accounted for: a known statement, something unknown where a statement should be, or words in
+/// an unknown part of one.
 fn stands(element: Element<'_>) -> bool {
     if STATEMENTS.contains(&element.name()) {
         return true;
+    }
+    let is_part = element.parent().is_some_and(|p| STATEMENTS.contains(&p.name()));
+    if is_part {
+        return !PARTS.contains(&element.name()) && !element.words().is_empty();
     }
     let holder = element.parent().filter(|p| p.name() == "component").and_then(Element::parent);
     let known = ["statementRef", "ehrFolder"].contains(&element.name());

@@ -163,6 +163,13 @@ fn a_bad_statement_is_degraded_with_its_reason_and_nothing_else_is() {
             "unknown-statement",
         ),
         (
+            "unknown part of a statement",
+            format!(
+                "<component><PlanStatement>{id}<code displayName=\"x\"/><novelty><text>words of it</text></novelty></PlanStatement></component>"
+            ),
+            "unknown-statement",
+        ),
+        (
             "foreign namespace",
             "<component><x xmlns=\"urn:other\">words</x></component>".to_owned(),
             "unknown-statement",
