@@ -7,8 +7,9 @@ use super::draft::Draft;
 use super::fhir::{self, Reference};
 use super::json::Json;
 use super::quantities;
-use super::reading::{Reading, Scene};
+use super::reading::Reading;
 use super::result;
+use super::scene::Scene;
 use super::tree::Element;
 use super::work::{
     COMPONENT, Kind, OBSERVATION, Statement, Target, Work, annotation, complete, fixed, id, participant,

@@ -9,7 +9,8 @@ use super::fhir::{
     self, CodeableConcept, Encounter, EncounterLocation, Extension, List, ListEntry, Location, Participant,
     Period, Reference, Text, Value,
 };
-use super::reading::{Reading, Scene};
+use super::reading::Reading;
+use super::scene::Scene;
 use super::tree::Element;
 use super::{allergy, document, immunization, medication, problem, report, request, result};
 

@@ -42,6 +42,7 @@ mod report;
 mod request;
 mod result;
 mod run;
+mod scene;
 mod specimen;
 mod standing;
 mod supply;

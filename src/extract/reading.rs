@@ -11,86 +11,11 @@ use super::account::{Account, Fault, State, Unsent};
 use super::draft::Draft;
 use super::fhir::{self, CodeableConcept, Identifier, Meta, Observation, Reference, Text};
 use super::ids::{normalised, upper};
+use super::scene::{STATEMENTS, Scene, shown, stands, withheld};
 use super::ties::Ties;
 use super::tree::{Element, Tree};
 use super::{Expected, MissingDocument, ReadRefusal, consultation, dates, people, twins};
 use crate::model::{NhsNumber, derived_uuid};
-
-/// What can stand in a composition, a compound or another statement, each accounted for.
-const STATEMENTS: [&str; 15] = [
-    "ehrComposition",
-    "CompoundStatement",
-    "ObservationStatement",
-    "NarrativeStatement",
-    "MedicationStatement",
-    "ehrSupplyAuthorise",
-    "ehrSupplyPrescribe",
-    "ehrSupplyDiscontinue",
-    "ehrSupplyDispense",
-    "PlanStatement",
-    "RequestStatement",
-    "LinkSet",
-    "RegistrationStatement",
-    "EhrEmpty",
-    "referredToExternalDocument",
-];
-
-/// What a statement is made of (extract §2.1).
-const PARTS: [&str; 37] = [
-    "Participant",
-    "Participant2",
-    "author",
-    "authorOrPerformer",
-    "availabilityTime",
-    "code",
-    "component",
-    "conditionNamed",
-    "confidentialityCode",
-    "consumable",
-    "effectiveTime",
-    "id",
-    "inFulfillmentOf",
-    "informant",
-    "interpretationCode",
-    "location",
-    "participant",
-    "performer",
-    "pertinentInformation",
-    "predecessor",
-    "priorityCode",
-    "quantity",
-    "reason",
-    "reference",
-    "referenceRange",
-    "repeatNumber",
-    "replacementOf",
-    "responsibleParty",
-    "reversalOf",
-    "sequelTo",
-    "setId",
-    "specimen",
-    "statusCode",
-    "subject",
-    "text",
-    "uncertaintyCode",
-    "value",
-];
-
-/// Where in the record a statement stands.
-#[derive(Debug, Clone)]
-pub(super) struct Scene<'t> {
-    pub(super) composition: Element<'t>,
-    /// The Encounter it belongs to, outside non-consultation data.
-    pub(super) encounter: Option<Text<'t>>,
-    /// Whether something around it is labelled NOPAT (extract §13.5).
-    pub(super) withheld: bool,
-    /// The Observation whose members these are.
-    pub(super) group: Option<Text<'t>>,
-    /// What the results were made from.
-    pub(super) specimen: Option<Reference<'t>>,
-    /// When the results around it were issued, where that is said of all of them.
-    pub(super) issued: Option<String>,
-}
 
 /// What tells one Medication from another: code, display name and original text.
 pub(super) type Drug<'t> = [Option<&'t str>; 3];
@@ -496,49 +421,7 @@ impl<'t> Reading<'t> {
     }
 }
 
-impl<'t> Scene<'t> {
-    /// The scene in a composition.
-    pub(super) fn of(composition: Element<'t>, encounter: Option<Text<'t>>) -> Self {
-        let withheld = withheld(composition);
-        Self { composition, encounter, withheld, group: None, specimen: None, issued: None }
-    }
-
-    /// The Encounter, as a reference.
-    pub(super) fn context(&self) -> Option<Reference<'t>> {
-        self.encounter.as_ref().map(|id| Reference::to("Encounter", id))
-    }
-
-    /// The scene inside a statement, which may be labelled.
-    pub(super) fn inside(&self, statement: Element<'_>) -> Self {
-        Self { withheld: self.withheld || withheld(statement), ..self.clone() }
-    }
-}
-
-/// Whether a statement is labelled NOPAT, whatever system the code is said to be of.
-pub(super) fn withheld(statement: Element<'_>) -> bool {
-    statement.of("confidentialityCode", "code") == Some("NOPAT")
-}
-
 /// The code of a comment: a note that has no code of its own.
 pub(super) fn comment_code<'t>() -> CodeableConcept<'t> {
     CodeableConcept::of(fhir::SNOMED, "37331000000100", "Comment note")
-}
-
-/// Whether the element is accounted for: a known statement, something unknown where a statement should be, or words in
-/// an unknown part of one.
-fn stands(element: Element<'_>) -> bool {
-    if STATEMENTS.contains(&element.name()) {
-        return true;
-    }
-    let is_part = element.parent().is_some_and(|p| STATEMENTS.contains(&p.name()));
-    if is_part {
-        return !PARTS.contains(&element.name()) && !element.words().is_empty();
-    }
-    let holder = element.parent().filter(|p| p.name() == "component").and_then(Element::parent);
-    let known = ["statementRef", "ehrFolder"].contains(&element.name());
-    !known && holder.is_some_and(|h| STATEMENTS.contains(&h.name()) || h.name() == "ehrFolder")
-}
-
-fn shown(element: Element<'_>) -> &str {
-    if element.name().is_empty() { "Foreign" } else { element.name() }
 }

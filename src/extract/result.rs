@@ -9,7 +9,8 @@ use super::fhir::{Component, Observation, Period, Reference, Related, Text};
 use super::laboratory;
 use super::pressure;
 use super::quantities;
-use super::reading::{Reading, Scene};
+use super::reading::Reading;
+use super::scene::Scene;
 use super::tree::Element;
 
 /// Reads one observation.
