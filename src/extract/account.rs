@@ -18,6 +18,8 @@ pub enum Fault {
     NoCode,
     /// A code of a system without an OID; quoted in text.
     UnmappableCode,
+    /// A SNOMED CT code whose check digit is wrong; kept as it is.
+    UnsoundCode,
     /// A value that no element can carry; quoted in text.
     UnmappableValue,
     /// A status missing or not understood.

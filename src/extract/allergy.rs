@@ -11,6 +11,7 @@ use super::reading::Reading;
 use super::result;
 use super::scene::Scene;
 use super::tree::Element;
+use super::unslotted;
 use super::work::{
     COMPONENT, Kind, OBSERVATION, Statement, Target, Work, annotation, complete, fixed, id, participant,
 };
@@ -156,6 +157,31 @@ fn asserter(work: &mut Work<'_>, at: usize, draft: &mut Draft) -> Option<String>
     }
 }
 
+/// What is read of an AllergyIntolerance; the rest goes to text.
+const TOLD: &[&str] = &[
+    "clinicalStatus",
+    "verificationStatus",
+    "type",
+    "category",
+    "criticality",
+    "code",
+    "onset[x]",
+    "assertedDate",
+    "recorder",
+    "asserter",
+    "lastOccurrence",
+    "note.text",
+    "reaction.description",
+    "reaction.substance",
+    "reaction.exposureRoute",
+    "reaction.severity",
+    "reaction.onset",
+    "reaction.manifestation",
+    "reaction.note.text",
+    "extension.AllergyIntoleranceEnd",
+    "extension.associatedEncounter",
+];
+
 fn text(work: &Work<'_>, at: usize, draft: &mut Draft) {
     let resource = work.json(at);
     match resource.word("clinicalStatus") {
@@ -181,14 +207,8 @@ fn text(work: &Work<'_>, at: usize, draft: &mut Draft) {
     for (n, reaction) in resource.list("reaction").iter().enumerate() {
         reaction_words(n + 1, reaction, draft);
     }
-    for note in resource.list("note") {
-        draft.add(note.word("text"));
-        draft.say(
-            "Note by",
-            work.referred(at, note.at("authorReference")).as_deref().or(note.word("authorString")),
-        );
-        draft.say("Note time", note.word("time"));
-    }
+    draft.notes(resource);
+    unslotted::say(work, at, TOLD, draft);
 }
 
 fn reaction_words(n: usize, reaction: &Json, draft: &mut Draft) {

@@ -4,6 +4,7 @@ use super::account::Fault;
 use super::draft::Draft;
 use super::fhir::{self, CodeableConcept, Coding, Extension, Text, Value};
 use super::json::Json;
+use super::snomed::{self, Partition};
 use super::tree::Element;
 use super::xml::Xml;
 
@@ -165,7 +166,7 @@ impl<'a> Sorted<'a> {
                 continue;
             }
             match (system.and_then(oid), code.filter(|c| !c.contains(char::is_whitespace))) {
-                (Some(SNOMED), Some(code)) => sorted.snomed(coding, code, lead),
+                (Some(SNOMED), Some(code)) => sorted.snomed(coding, code, lead, draft),
                 (Some(system), Some(code)) => {
                     sorted.translations.push(Coded { code, system, display: coding.word("display") });
                 }
@@ -181,8 +182,12 @@ impl<'a> Sorted<'a> {
         sorted
     }
 
-    fn snomed(&mut self, coding: &'a Json, concept: &'a str, lead: Lead) {
+    fn snomed(&mut self, coding: &'a Json, concept: &'a str, lead: Lead, draft: &mut Draft) {
         let (description, words) = described(coding);
+        // The string stays: a receiver may know it (extract §3).
+        if ![Some(concept), description].into_iter().flatten().all(snomed::is_sound) {
+            draft.fault(Fault::UnsoundCode);
+        }
         let code = match lead {
             Lead::Description => description.filter(|d| !d.contains(char::is_whitespace)).unwrap_or(concept),
             Lead::Concept => concept,
@@ -258,7 +263,7 @@ fn coding<'t>(element: Element<'t>, draft: &mut Draft) -> Option<Coding<'t>> {
     let system = match element.attribute("codeSystem") {
         Some(SNOMED) => fhir::SNOMED.into(),
         Some(oid) => url(oid),
-        None if partition(code).is_some() => {
+        None if snomed::partition(code).is_some() => {
             draft.fault(Fault::InferredCodeSystem);
             fhir::SNOMED.into()
         }
@@ -267,7 +272,7 @@ fn coding<'t>(element: Element<'t>, draft: &mut Draft) -> Option<Coding<'t>> {
             Text::Borrowed("")
         }
     };
-    if system != fhir::SNOMED || partition(code) != Some(Partition::Description) {
+    if system != fhir::SNOMED || snomed::partition(code) != Some(Partition::Description) {
         return Some(Coding { system, code: code.into(), display: display.into(), ..Coding::default() });
     }
     let part = |url, value| Extension { url, value };
@@ -289,22 +294,6 @@ fn url(oid: &str) -> Text<'_> {
         .map(|rest| format!("2.16.840.1.113883.2.1.3.2.4.{rest}"));
     let known = SYSTEMS.iter().find(|(_, known)| *known == typed.as_deref().unwrap_or(oid));
     known.map_or_else(|| format!("urn:oid:{oid}").into(), |(url, _)| (*url).into())
-}
-
-/// What a SNOMED identifier identifies: digits two and three from the right say it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Partition {
-    Concept,
-    Description,
-}
-
-fn partition(code: &str) -> Option<Partition> {
-    let digits = (6..=18).contains(&code.len()) && code.bytes().all(|b| b.is_ascii_digit());
-    match digits.then(|| &code[code.len() - 3..code.len() - 1])? {
-        "00" | "10" => Some(Partition::Concept),
-        "01" | "11" => Some(Partition::Description),
-        _ => None,
-    }
 }
 
 /// Whether one of the codes of a received CD is that code of that system.

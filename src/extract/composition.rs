@@ -10,6 +10,8 @@ use super::dates::{self, Span};
 use super::draft::Draft;
 use super::json::Json;
 use super::placement::{Category, Consultation, Topic};
+use super::quantities;
+use super::unslotted;
 use super::work::{COMPONENT, Kind, Statement, Work, agent_ref, complete, fixed, id, label, narrative};
 use super::xml::Xml;
 
@@ -67,7 +69,7 @@ pub(super) fn consultation(
     let recorder = participant_of(work, at, "REC", &mut draft);
     let performer = participant_of(work, at, "PPRF", &mut draft).or_else(|| recorder.clone());
     let place = place(work, at, &mut draft);
-    encounter.list("reason").iter().for_each(|reason| draft.concept("Reason", reason));
+    said(work, at, &mut draft);
     let mut content = Xml::new();
     for topic in &consultation.topics {
         write_topic(work, &facts, topic, statement_of, &mut content, &mut draft);
@@ -91,6 +93,41 @@ pub(super) fn consultation(
     });
     settle(work, consultation, &facts.own, x.replaced(), draft);
     (x.into_text(), effective)
+}
+
+/// What is read of an Encounter; the rest goes to a narrative. Who provides the care is the sender.
+const TOLD: &[&str] = &[
+    "status",
+    "type",
+    "period",
+    "length",
+    "reason",
+    "participant.type",
+    "participant.individual",
+    "location.location",
+    "serviceProvider",
+];
+
+/// What no element of a composition says.
+fn said(work: &Work<'_>, at: usize, draft: &mut Draft) {
+    let encounter = work.json(at);
+    match encounter.word("status") {
+        Some("finished" | "unknown") | None => {}
+        Some(other) => draft.say("Status", Some(other)),
+    }
+    encounter.list("type").iter().skip(1).for_each(|more| draft.concept("Type", more));
+    encounter.list("reason").iter().for_each(|reason| draft.concept("Reason", reason));
+    if encounter.at("period").word("end").is_none() {
+        draft.say("Length", quantities::words("Duration", encounter.at("length")).as_deref());
+    }
+    let placed = |p: &&Json| ["REC", "PPRF"].iter().any(|r| p.list("type").iter().any(|t| codes::has(t, r)));
+    for other in encounter.list("participant").iter().filter(|p| !placed(p)) {
+        let role = other.list("type").iter().find_map(codes::words);
+        let who = work.referred(at, other.at("individual"));
+        let words: Vec<String> = [role, who].into_iter().flatten().collect();
+        draft.say("Participant", Some(&words.join(" ")));
+    }
+    unslotted::say(work, at, TOLD, draft);
 }
 
 fn settle(work: &mut Work<'_>, consultation: &Consultation, own: &str, replaced: bool, mut draft: Draft) {

@@ -4,6 +4,7 @@
 //! It never reads a document: whether there is one is told by [`super::Documents`].
 
 use base64::Engine as _;
+use uuid::Uuid;
 
 use super::account::{Fault, Unsent};
 use super::codes;
@@ -16,6 +17,7 @@ use super::reading::{Reading, comment_code};
 use super::result;
 use super::scene::{Scene, withheld};
 use super::tree::Element;
+use super::unslotted;
 use super::work::{Kind, OBSERVATION, Statement, Target, Work, complete, fixed, id, label, participant};
 use super::xml::Xml;
 use super::{AbsentReason, Attachment, Content, Document, MissingDocument};
@@ -116,6 +118,21 @@ fn contents<'a>(resource: &'a Json<'a>) -> &'a [Json<'a>] {
     }
 }
 
+/// What is read of a DocumentReference; the rest goes to text.
+const TOLD: &[&str] = &[
+    "status",
+    "type",
+    "author",
+    "created",
+    "indexed",
+    "description",
+    "custodian",
+    "securityLabel",
+    "content.attachment",
+    "context.practiceSetting",
+    "context.encounter",
+];
+
 fn text(work: &Work<'_>, at: usize, draft: &mut Draft) {
     let resource = work.json(at);
     draft.concept("Type", resource.at("type"));
@@ -127,16 +144,37 @@ fn text(work: &Work<'_>, at: usize, draft: &mut Draft) {
             .filter(|_| work.entry(found).kind == "Organization")
             .map(str::to_owned)
     };
-    for author in resource.list("author") {
-        draft.say("Author Org", organisation(author).as_deref());
+    for (n, author) in resource.list("author").iter().enumerate() {
+        let name = organisation(author);
+        draft.say("Author Org", name.as_deref());
+        // The first one is the performer.
+        if name.is_none() && n > 0 {
+            draft.say("Author", work.referred(at, author).as_deref());
+        }
     }
-    draft.say("Custodian Org", organisation(resource.at("custodian")).as_deref());
+    let custodian = resource.at("custodian");
+    draft.say("Custodian Org", organisation(custodian).or_else(|| work.referred(at, custodian)).as_deref());
     draft.quote("Description", resource.word("description"));
     draft.concept("Setting", resource.at("context").at("practiceSetting"));
     match resource.word("status") {
         Some("current") | None => {}
         Some(status) => draft.say("Status", Some(status)),
     }
+    for title in resource.list("content").iter().filter_map(|c| c.at("attachment").word("title")) {
+        draft.say("Title", Some(title).filter(|title| !is_file_name(title)));
+    }
+    work.stray(at, "Context", resource.at("context").at("encounter"), draft);
+    unslotted::say(work, at, TOLD, draft);
+}
+
+/// Whether a title is the name that some system gave the file: an id comes first in it.
+fn is_file_name(title: &str) -> bool {
+    is_placeholder(title) || title.get(..36).is_some_and(|id| Uuid::try_parse(id).is_ok())
+}
+
+/// Whether a file's title says that it stands for one that could not be included.
+fn is_placeholder(title: &str) -> bool {
+    title.starts_with("AbsentAttachment")
 }
 
 /// One external document and the file it means.
@@ -196,7 +234,7 @@ fn file(work: &mut Work<'_>, at: usize, n: usize, content: &Json, draft: &mut Dr
                 (None, url) => Content::Source(url.unwrap_or_default().to_owned()),
             };
             // A placeholder received from another system is passed on as one: its text says who must chase it.
-            let placeholder = attachment.word("title").is_some_and(|t| t.starts_with("AbsentAttachment"));
+            let placeholder = attachment.word("title").is_some_and(is_placeholder);
             let file_name = if placeholder {
                 format!("AbsentAttachment{document_id}.txt")
             } else {

@@ -61,7 +61,7 @@ impl Draft {
         self.say(label, codes::words(concept).as_deref());
     }
 
-    /// Adds the texts of `note[]`, with time and author's words where there are any.
+    /// Adds the texts of `note[]`.
     pub(super) fn notes(&mut self, resource: &Json) {
         for note in resource.list("note") {
             self.add(note.word("text"));

@@ -11,6 +11,7 @@ use super::reading::Reading;
 use super::result;
 use super::scene::Scene;
 use super::tree::Element;
+use super::unslotted;
 use super::work::{Kind, OBSERVATION, Statement, Target, Work, annotation, complete, id, participant};
 use super::xml::Xml;
 
@@ -82,6 +83,39 @@ fn practitioner<'a>(resource: &'a Json<'a>) -> Option<&'a Json<'a>> {
     of("AP").or_else(|| of("EP")).or(named.first()).map(|p| p.at("actor"))
 }
 
+/// What is read of an Immunization; the rest goes to text.
+const TOLD: &[&str] = &[
+    "status",
+    "notGiven",
+    "vaccineCode",
+    "date",
+    "primarySource",
+    "reportOrigin",
+    "location",
+    "manufacturer",
+    "lotNumber",
+    "expirationDate",
+    "site",
+    "route",
+    "doseQuantity",
+    "practitioner.actor",
+    "note.text",
+    "explanation.reason",
+    "explanation.reasonNotGiven",
+    "reaction.date",
+    "reaction.detail",
+    "vaccinationProtocol.doseSequence",
+    "vaccinationProtocol.series",
+    "vaccinationProtocol.seriesDoses",
+    "vaccinationProtocol.description",
+    "vaccinationProtocol.targetDisease",
+    "vaccinationProtocol.doseStatus",
+    "vaccinationProtocol.doseStatusReason",
+    "extension.VaccinationProcedure",
+    "extension.DateRecorded",
+    "extension.ParentPresent",
+];
+
 fn text(work: &Work<'_>, at: usize, draft: &mut Draft) {
     let resource = work.json(at);
     let present = resource.extension("ParentPresent").word("valueBoolean");
@@ -112,6 +146,11 @@ fn text(work: &Work<'_>, at: usize, draft: &mut Draft) {
         draft.concept("Dose Status", protocol.at("doseStatus"));
         draft.concept("Dose Status Reason", protocol.at("doseStatusReason"));
     }
+    let chosen = practitioner(resource);
+    for other in resource.list("practitioner").iter().map(|p| p.at("actor")).filter(|p| Some(*p) != chosen) {
+        draft.say("Practitioner", work.referred(at, other).as_deref());
+    }
+    unslotted::say(work, at, TOLD, draft);
 }
 
 /// Concepts that are vaccinations by their own meaning; whole hierarchies need the terminology.

@@ -63,7 +63,7 @@ fn single(work: &mut Work<'_>, at: usize, filing: &[usize], x: &mut Xml) {
     let own = work.own(at);
     let mut draft = Draft::default();
     observation::text(work, at, &mut draft);
-    observation::components(resource, &mut draft);
+    observation::components(work, at, &mut draft);
     let agent = observation::performer(work, at, &mut draft);
     let when = observation::when(resource, &mut draft);
     let mut inner = Xml::new();
@@ -84,7 +84,7 @@ fn single(work: &mut Work<'_>, at: usize, filing: &[usize], x: &mut Xml) {
             if numeric {
                 quantities::ranges(x, resource);
             } else {
-                quantities::range_words(resource, &mut draft);
+                quantities::say_ranges("Range", resource, &mut draft);
             }
             participant(x, "PRF", agent.as_deref());
         });
@@ -121,11 +121,11 @@ fn group(work: &mut Work<'_>, at: usize, results: &[usize], filing: &[usize], le
     let own = work.own(at);
     let mut draft = Draft::default();
     observation::text(work, at, &mut draft);
-    observation::components(resource, &mut draft);
+    observation::components(work, at, &mut draft);
     let value = resource.choice("value").and_then(|(kind, v)| quantities::words(kind, v));
     draft.say("Value", value.as_deref());
     draft.concept("Interpretation", resource.at("interpretation"));
-    quantities::range_words(resource, &mut draft);
+    quantities::say_ranges("Range", resource, &mut draft);
     let agent = observation::performer(work, at, &mut draft);
     let when = observation::when(resource, &mut draft);
     let mut inner = Xml::new();
@@ -195,8 +195,7 @@ pub(super) fn filing(work: &mut Work<'_>, at: usize, x: &mut Xml) {
     }
     let own = work.own(at);
     let mut draft = Draft::default();
-    observation::text(work, at, &mut draft);
-    observation::components(resource, &mut draft);
+    observation::comment_text(work, at, &mut draft);
     if draft.is_silent() {
         return work.leave(at, Unsent::Empty);
     }

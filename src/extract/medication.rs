@@ -13,6 +13,7 @@ use super::result;
 use super::scene::Scene;
 use super::supply;
 use super::tree::Element;
+use super::unslotted;
 use super::work::{Kind, Statement, Target, Work, id, participant};
 use super::xml::Xml;
 
@@ -143,7 +144,6 @@ fn facts(work: &mut Work<'_>, at: usize) -> Facts {
 }
 
 fn write(work: &mut Work<'_>, at: usize, therapy: Therapy) -> Statement {
-    let resource = work.json(at);
     let mut facts = facts(work, at);
     // The drug comes first: what its codes cannot carry belongs in the supply's text.
     let mut inner = Xml::new();
@@ -155,6 +155,7 @@ fn write(work: &mut Work<'_>, at: usize, therapy: Therapy) -> Statement {
         }
         Therapy::Order => supply::prescribe(work, at, &mut facts, &mut inner),
     }
+    let given = dosage(work, at);
     let replaced = inner.replaced();
     let mood = if therapy == Therapy::Plan { "INT" } else { "ORD" };
     let mut x = Xml::new();
@@ -169,7 +170,7 @@ fn write(work: &mut Work<'_>, at: usize, therapy: Therapy) -> Statement {
         x.append(&inner.into_text());
         x.with("pertinentInformation", &[("typeCode", "PERT")], |x| {
             x.with("pertinentMedicationDosage", &[("classCode", "SBADM"), ("moodCode", "RMD")], |x| {
-                x.leaf("text", &[], dosage(resource).as_deref().unwrap_or("No information available"));
+                x.leaf("text", &[], given.as_deref().unwrap_or("No information available"));
             });
         });
         participant(x, "AUT", facts.author.as_deref());
@@ -198,9 +199,19 @@ fn finish(work: &mut Work<'_>, at: usize, x: Xml, mood: &'static str, mut facts:
     }
 }
 
-pub(super) fn dosage(resource: &Json) -> Option<String> {
+/// How the drug is to be taken: the text of each instruction; one without gives its parts in words.
+pub(super) fn dosage(work: &Work<'_>, at: usize) -> Option<String> {
+    let words = |instruction: &Json| match instruction.word("text") {
+        Some(text) => text.to_owned(),
+        None => {
+            let mut draft = Draft::default();
+            unslotted::say_of(work, at, "", instruction, &["sequence", "patientInstruction"], &mut draft);
+            draft.text()
+        }
+    };
+    let resource = work.json(at);
     let lists = [resource.list("dosageInstruction"), resource.list("dosage")];
-    let texts: Vec<&str> = lists.into_iter().flatten().filter_map(|d| d.word("text")).collect();
+    let texts: Vec<String> = lists.into_iter().flatten().map(words).filter(|w| !w.is_empty()).collect();
     (!texts.is_empty()).then(|| texts.join(" "))
 }
 
@@ -219,6 +230,9 @@ fn consumable(x: &mut Xml, work: &Work<'_>, at: usize, draft: &mut Draft) {
         }
         None => resource.at("medicationCodeableConcept"),
     };
+    if let Some(found) = found {
+        unslotted::say(work, found, &["code", "status"], draft);
+    }
     x.with("consumable", &[("typeCode", "CSM")], |x| {
         x.with("manufacturedProduct", &[("classCode", "MANU")], |x| {
             x.with("manufacturedMaterial", &[("classCode", "MMAT"), ("determinerCode", "KIND")], |x| {

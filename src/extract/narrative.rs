@@ -5,22 +5,9 @@
 use super::account::{Fault, Unsent};
 use super::dates::{self, Span};
 use super::draft::Draft;
-use super::json::Json;
+use super::unslotted::{self, label};
 use super::work::{Kind, OBSERVATION, Statement, Target, Work, complete, id, participant};
 use super::xml::Xml;
-
-/// Members that hold no words for a reader.
-const SILENT: [&str; 9] = [
-    "resourceType",
-    "id",
-    "meta",
-    "subject",
-    "patient",
-    "identifier",
-    "contained",
-    "implicitRules",
-    "language",
-];
 
 /// Members that may date an entry, best first.
 const DATES: [&str; 8] = [
@@ -47,9 +34,7 @@ pub(super) fn statement(work: &mut Work<'_>, at: usize) -> Option<Statement> {
     let own = work.own(at);
     let mut draft = Draft::default();
     let kind = resource.word("resourceType").unwrap_or("Unknown");
-    for (name, value) in resource.members().iter().filter(|(name, _)| !SILENT.contains(&&**name)) {
-        flatten(work, at, &label(name), value, &mut draft, 0);
-    }
+    unslotted::say(work, at, &[], &mut draft);
     if !resource.is_object() {
         draft.add(Some(&resource.all_words()));
     }
@@ -96,55 +81,6 @@ fn actor(work: &mut Work<'_>, at: usize) -> Option<String> {
         let nested = [who.at("agent"), who.at("actor")].into_iter().find(|n| !n.is_nothing());
         work.agents.refer(work.record, &mut work.ids, at, nested.unwrap_or(who))
     })
-}
-
-/// `effectiveDateTime` as `Effective date time`.
-fn label(name: &str) -> String {
-    let mut label = String::new();
-    for c in name.chars() {
-        if c.is_ascii_uppercase() && !label.is_empty() {
-            label.push(' ');
-            label.push(c.to_ascii_lowercase());
-        } else if label.is_empty() {
-            label.extend(c.to_uppercase());
-        } else {
-            label.push(c);
-        }
-    }
-    label
-}
-
-/// Fields below this level are not shown: FHIR's readable ones are above.
-const DEPTH: usize = 8;
-
-fn flatten(work: &Work<'_>, at: usize, name: &str, value: &Json, draft: &mut Draft, depth: usize) {
-    match value {
-        Json::Array(items) => items.iter().for_each(|item| flatten(work, at, name, item, draft, depth)),
-        Json::Object(members) if depth < DEPTH => {
-            if value.word("reference").is_some() {
-                draft.say(name, work.referred(at, value).as_deref());
-            } else if !value.list("coding").is_empty() {
-                draft.concept(name, value);
-            } else if !value.at("value").is_nothing() && value.at("url").is_nothing() {
-                draft.say(name, super::quantities::words("Quantity", value).as_deref());
-            } else {
-                let readable =
-                    |n: &str| !["url", "system", "linkId", "contentType", "data", "div"].contains(&n);
-                for (inner, value) in members.iter().filter(|(n, _)| readable(n)) {
-                    let label = if inner.starts_with("value") || inner == "text" || inner == "extension" {
-                        name.to_owned()
-                    } else {
-                        format!("{name} {}", label(inner).to_lowercase())
-                    };
-                    flatten(work, at, &label, value, draft, depth + 1);
-                }
-            }
-        }
-        Json::Null | Json::Object(_) => {}
-        Json::Bool(_) | Json::Number(_) | Json::Counted(_) | Json::Text(_) | Json::Unescaped(_) => {
-            draft.say(name, value.text())
-        }
-    }
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use super::pressure;
 use super::quantities;
 use super::record::Record;
 use super::standing::above;
+use super::unslotted::{self, capital};
 use super::work::{
     COMPONENT, Kind, OBSERVATION, Statement, Target, Work, annotation, complete, id, narrative, participant,
 };
@@ -139,6 +140,36 @@ pub(super) fn performer(work: &mut Work<'_>, at: usize, draft: &mut Draft) -> Op
     first
 }
 
+/// What is read of an Observation; the rest goes to text.
+const TOLD: &[&str] = &[
+    "status",
+    "code",
+    "effective[x]",
+    "issued",
+    "performer",
+    "value[x]",
+    "valueQuantity.value",
+    "valueQuantity.unit",
+    "valueQuantity.system",
+    "valueQuantity.code",
+    "valueQuantity.comparator",
+    "valueQuantity.extension.ValueApproximation",
+    "dataAbsentReason",
+    "interpretation",
+    "comment",
+    "bodySite",
+    "method",
+    "specimen",
+    "device",
+    "basedOn",
+    "related",
+    "component",
+    "referenceRange.text",
+    "referenceRange.low",
+    "referenceRange.high",
+    "extension.ValueApproximation",
+];
+
 /// Everything of an Observation that only text can carry.
 pub(super) fn text(work: &Work<'_>, at: usize, draft: &mut Draft) {
     let resource = work.json(at);
@@ -155,17 +186,38 @@ pub(super) fn text(work: &Work<'_>, at: usize, draft: &mut Draft) {
     for problem in work.problems.get(&at).into_iter().flatten() {
         draft.say("Problem Info", super::problem::words(work, *problem).as_deref());
     }
+    unslotted::say(work, at, TOLD, draft);
 }
 
 /// The components of an Observation, in words.
-pub(super) fn components(resource: &Json, draft: &mut Draft) {
-    for component in resource.list("component") {
+pub(super) fn components(work: &Work<'_>, at: usize, draft: &mut Draft) {
+    for component in work.json(at).list("component") {
         let name = codes::words(component.at("code")).unwrap_or_else(|| "Component".to_owned());
         let value = component.choice("value").and_then(|(kind, v)| quantities::words(kind, v));
         draft.say(&name, value.as_deref().or(Some("-")));
         draft.concept(&format!("{name} interpretation"), component.at("interpretation"));
         draft.concept(&format!("{name} absent"), component.at("dataAbsentReason"));
+        quantities::say_ranges(&format!("{name} range"), component, draft);
+        part_rest(work, at, &name, component, draft);
     }
+}
+
+/// What a component says besides.
+pub(super) fn part_rest(work: &Work<'_>, at: usize, name: &str, component: &Json, draft: &mut Draft) {
+    const TOLD: [&str; 5] = ["code", "value[x]", "interpretation", "dataAbsentReason", "referenceRange"];
+    unslotted::say_of(work, at, name, component, &TOLD, draft);
+}
+
+/// What a comment says that is no comment: nothing of it but its text goes in a narrative.
+pub(super) fn comment_text(work: &Work<'_>, at: usize, draft: &mut Draft) {
+    let resource = work.json(at);
+    text(work, at, draft);
+    components(work, at, draft);
+    let code = resource.at("code");
+    let shown = |words: &str| code.list("coding").iter().any(|c| c.word("display") == Some(words));
+    draft.say("Heading", code.word("text").filter(|words| !shown(words)));
+    draft.concept("Interpretation", resource.at("interpretation"));
+    quantities::say_ranges("Range", resource, draft);
 }
 
 fn plain(work: &mut Work<'_>, at: usize) -> Statement {
@@ -173,7 +225,7 @@ fn plain(work: &mut Work<'_>, at: usize) -> Statement {
     let own = work.own(at);
     let mut draft = Draft::default();
     text(work, at, &mut draft);
-    components(resource, &mut draft);
+    components(work, at, &mut draft);
     let agent = performer(work, at, &mut draft);
     let when = when(resource, &mut draft);
     let mut x = Xml::new();
@@ -222,7 +274,7 @@ pub(super) fn result(x: &mut Xml, holder: &Json, draft: &mut Draft) {
     let numeric = quantities::value(x, holder, draft);
     quantities::interpretation(x, holder, draft);
     if !numeric {
-        quantities::range_words(holder, draft);
+        quantities::say_ranges("Range", holder, draft);
     }
     annotation(x, &draft.text());
     if numeric {
@@ -238,11 +290,17 @@ fn unlinked(work: &Work<'_>, at: usize, draft: &mut Draft) {
         if work.record.resolve(at, target).is_none() {
             draft.fault(Fault::DanglingReference);
         }
-        work.stray(at, "Related", target, draft);
+        match related.word("type") {
+            Some("has-member" | "derived-from") | None => work.stray(at, "Related", target, draft),
+            Some(other) => {
+                draft.say(&capital(&other.replace('-', " ")), work.referred(at, target).as_deref())
+            }
+        }
     }
-    resource.list("basedOn").iter().for_each(|request| work.stray(at, "Based On", request, draft));
+    for request in resource.list("basedOn") {
+        draft.say("Based On", work.referred(at, request).as_deref());
+    }
     work.stray(at, "Specimen", resource.at("specimen"), draft);
-    work.stray(at, "Context", resource.at("context"), draft);
     let headers = above(&work.members, at);
     if named_members(work.record, at).iter().any(|member| headers.contains(member)) {
         draft.fault(Fault::DanglingReference);
@@ -253,8 +311,7 @@ fn comment(work: &mut Work<'_>, at: usize) -> Option<Statement> {
     let resource = work.json(at);
     let own = work.own(at);
     let mut draft = Draft::default();
-    text(work, at, &mut draft);
-    components(resource, &mut draft);
+    comment_text(work, at, &mut draft);
     if draft.is_silent() {
         work.leave(at, Unsent::Empty);
         return None;
@@ -282,11 +339,11 @@ fn group(work: &mut Work<'_>, at: usize, members: &[usize]) -> Statement {
     let own = work.own(at);
     let mut draft = Draft::default();
     text(work, at, &mut draft);
-    components(resource, &mut draft);
+    components(work, at, &mut draft);
     let value = resource.choice("value").and_then(|(kind, v)| quantities::words(kind, v));
     draft.say("Value", value.as_deref());
     draft.concept("Interpretation", resource.at("interpretation"));
-    quantities::range_words(resource, &mut draft);
+    quantities::say_ranges("Range", resource, &mut draft);
     let agent = performer(work, at, &mut draft);
     let when = when(resource, &mut draft);
     let inner: Vec<Statement> = members.iter().filter_map(|m| statement(work, *m)).collect();

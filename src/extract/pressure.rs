@@ -68,7 +68,11 @@ pub(super) fn statement(work: &mut Work<'_>, at: usize, triple: &Triple<'_>) -> 
     draft.concept("Interpretation", resource.at("interpretation"));
     for (name, part) in [("Systolic", triple.systolic), ("Diastolic", triple.diastolic)] {
         draft.concept(&format!("{name} Measurement Absent"), part.at("dataAbsentReason"));
+        observation::part_rest(work, at, name, part, &mut draft);
     }
+    let value = resource.choice("value").and_then(|(kind, v)| quantities::words(kind, v));
+    draft.say("Value", value.as_deref());
+    quantities::say_ranges("Range", resource, &mut draft);
     let agent = observation::performer(work, at, &mut draft);
     let when = observation::when(resource, &mut draft);
     let ids = [work.part(at, "systolic"), work.part(at, "diastolic"), work.part(at, "narrative/0")];
@@ -130,7 +134,7 @@ fn half(x: &mut Xml, name: &str, part: &Json, draft: &mut Draft) {
     if numeric {
         quantities::ranges(x, part);
     } else {
-        quantities::range_words(part, &mut own);
+        quantities::say_ranges("Range", part, &mut own);
     }
     draft.say(name, Some(&own.text()));
     own.faults().into_iter().for_each(|fault| draft.fault(fault));

@@ -15,6 +15,7 @@ use super::result;
 use super::scene::Scene;
 use super::standing::stands_for;
 use super::tree::Element;
+use super::unslotted::{self, capital};
 use super::work::{Kind, OBSERVATION, Statement, Target, Work, annotation, complete, fixed, id, participant};
 use super::xml::Xml;
 
@@ -208,10 +209,27 @@ fn headers(work: &Work<'_>, at: usize, draft: &mut Draft) {
     }
 }
 
-fn capital(word: &str) -> String {
-    let mut chars = word.chars();
-    chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
-}
+/// What is read of a Condition; the rest goes to text.
+const TOLD: &[&str] = &[
+    "clinicalStatus",
+    "verificationStatus",
+    "code",
+    "severity",
+    "bodySite",
+    "onset[x]",
+    "abatement[x]",
+    "assertedDate",
+    "asserter",
+    "stage.summary",
+    "evidence.code",
+    "evidence.detail",
+    "note.text",
+    "extension.ActualProblem",
+    "extension.RelatedClinicalContent",
+    "extension.RelatedProblemHeader",
+    "extension.ProblemSignificance",
+    "extension.ConditionEpisode",
+];
 
 fn text(work: &Work<'_>, at: usize, draft: &mut Draft) {
     let resource = work.json(at);
@@ -243,6 +261,7 @@ fn text(work: &Work<'_>, at: usize, draft: &mut Draft) {
     }
     let notes: Vec<&str> = resource.list("note").iter().filter_map(|n| n.word("text")).collect();
     draft.quote("Problem Notes", Some(&notes.join(", ")));
+    unslotted::say(work, at, TOLD, draft);
 }
 
 /// The statement that a problem names, when there is none in the record that says it.

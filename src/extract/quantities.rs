@@ -172,9 +172,9 @@ pub(super) fn interpretation(x: &mut Xml, holder: &Json, draft: &mut Draft) {
 }
 
 /// Puts the reference ranges in text, for a value that is not numeric.
-pub(super) fn range_words(holder: &Json, draft: &mut Draft) {
+pub(super) fn say_ranges(label: &str, holder: &Json, draft: &mut Draft) {
     for range in holder.list("referenceRange") {
-        draft.say("Range", range_text(range).as_deref());
+        draft.say(label, range_text(range).as_deref());
     }
 }
 
@@ -191,11 +191,11 @@ fn range_text(range: &Json) -> Option<String> {
 pub(super) fn ranges(x: &mut Xml, holder: &Json) {
     for range in holder.list("referenceRange") {
         let (low, high) = (Amount::of(range.at("low")), Amount::of(range.at("high")));
-        let said = range.word("text").map(str::to_owned).or_else(|| {
-            let lost =
-                |side: &str, amount: &Option<Amount<'_>>| amount.is_none() && !range.at(side).is_nothing();
-            (lost("low", &low) || lost("high", &high)).then(|| range_text(range)).flatten()
-        });
+        let lost = |side: &str, amount: &Option<Amount<'_>>| amount.is_none() && !range.at(side).is_nothing();
+        let said = match lost("low", &low) || lost("high", &high) {
+            true => range_text(range),
+            false => range.word("text").map(str::to_owned),
+        };
         if said.is_none() && low.is_none() && high.is_none() {
             continue;
         }

@@ -16,6 +16,7 @@ use super::record::Record;
 use super::scene::Scene;
 use super::specimen;
 use super::tree::Element;
+use super::unslotted;
 use super::work::{Kind, Statement, Target, Work, complete, fixed, id, participant};
 use super::xml::Xml;
 
@@ -145,6 +146,22 @@ fn performers(work: &mut Work<'_>, at: usize, draft: &mut Draft) -> Option<Strin
     author
 }
 
+/// What is read of a DiagnosticReport; the rest goes to text.
+const TOLD: &[&str] = &[
+    "status",
+    "code",
+    "effective[x]",
+    "issued",
+    "performer.actor",
+    "specimen",
+    "result",
+    "conclusion",
+    "codedDiagnosis",
+    "basedOn",
+    "presentedForm",
+    "image.comment",
+];
+
 /// What no element of a report can say.
 fn said(work: &Work<'_>, at: usize, draft: &mut Draft) {
     let resource = work.json(at);
@@ -155,11 +172,14 @@ fn said(work: &Work<'_>, at: usize, draft: &mut Draft) {
         draft.say("Based On", work.referred(at, request).as_deref());
     }
     for form in resource.list("presentedForm") {
+        // No element of a report takes a file: what it is called is all that goes.
+        draft.fault(Fault::AttachmentAbsent);
         draft.say("Presented Form", form.word("title").or(form.word("url")));
     }
     for image in resource.list("image") {
         draft.say("Image", image.word("comment"));
     }
+    unslotted::say(work, at, TOLD, draft);
 }
 
 /// What the laboratory says of the whole report.

@@ -12,6 +12,7 @@ use super::result;
 use super::scene::Scene;
 use super::supporting::{apart, supporting};
 use super::tree::Element;
+use super::unslotted;
 use super::work::{Kind, Statement, Target, Work, complete, fixed, id, participant};
 use super::xml::Xml;
 
@@ -120,6 +121,7 @@ fn text(x: &mut Xml, draft: &Draft) {
 fn requester(work: &mut Work<'_>, at: usize, draft: &mut Draft) -> Option<String> {
     let requester = work.json(at).at("requester");
     let agent = requester.at("agent");
+    work.stray(at, "On behalf of", requester.at("onBehalfOf"), draft);
     if agent.is_nothing() {
         return None;
     }
@@ -143,6 +145,45 @@ fn requester(work: &mut Work<'_>, at: usize, draft: &mut Draft) -> Option<String
     }
     found
 }
+
+/// What is read of a ProcedureRequest; the rest goes to text.
+const PLAN: &[&str] = &[
+    "status",
+    "intent",
+    "priority",
+    "code",
+    "occurrence[x]",
+    "asNeededCodeableConcept",
+    "authoredOn",
+    "requester",
+    "performer",
+    "reasonCode",
+    "reasonReference",
+    "supportingInfo",
+    "bodySite",
+    "note.text",
+];
+
+/// What is read of a ReferralRequest; the rest goes to text.
+const REFERRAL: &[&str] = &[
+    "status",
+    "intent",
+    "priority",
+    "type",
+    "serviceRequested",
+    "occurrence[x]",
+    "authoredOn",
+    "requester",
+    "specialty",
+    "recipient",
+    "reasonCode",
+    "reasonReference",
+    "description",
+    "supportingInfo",
+    "note.text",
+    "note.authorString",
+    "note.authorReference",
+];
 
 fn plan_text(work: &Work<'_>, at: usize, end: Option<&str>, draft: &mut Draft) {
     let resource = work.json(at);
@@ -170,6 +211,7 @@ fn plan_text(work: &Work<'_>, at: usize, end: Option<&str>, draft: &mut Draft) {
         draft.concept("Body Site", site);
     }
     draft.notes(resource);
+    unslotted::say(work, at, PLAN, draft);
 }
 
 /// The text of a referral; gives the recipient that an Agent can stand for.
@@ -213,6 +255,11 @@ fn referral_text(work: &mut Work<'_>, at: usize, draft: &mut Draft) -> Option<St
     draft.add(Some(&notes.listed()));
     draft.add(resource.word("description"));
     supporting(work, at, draft);
+    match resource.word("intent") {
+        Some("order") | None => {}
+        Some(other) => draft.say("Intent", Some(other)),
+    }
+    unslotted::say(work, at, REFERRAL, draft);
     recipient
 }
 

@@ -12,6 +12,7 @@ use super::quantities;
 use super::reading::Reading;
 use super::scene::Scene;
 use super::tree::Element;
+use super::unslotted;
 use super::work::{COMPONENT, OBSERVATION, Target, Work, complete, fixed, id};
 use super::xml::Xml;
 
@@ -102,6 +103,22 @@ pub(super) fn write(
     }
 }
 
+/// What is read of a Specimen; the rest goes to text.
+const TOLD: &[&str] = &[
+    "status",
+    "type",
+    "receivedTime",
+    "accessionIdentifier",
+    "note.text",
+    "collection.collector",
+    "collection.collectedDateTime",
+    "collection.collectedPeriod",
+    "collection.quantity",
+    "collection.method",
+    "collection.bodySite",
+    "collection.extension.FastingStatus",
+];
+
 fn facts(work: &mut Work<'_>, at: usize, first: bool, level: &Level) -> Facts {
     let resource = work.json(at);
     let mut draft = Draft::default();
@@ -131,6 +148,7 @@ fn facts(work: &mut Work<'_>, at: usize, first: bool, level: &Level) -> Facts {
         Some(status) => draft.say("Status", Some(status)),
     }
     draft.say("Collected By", work.referred(at, collection.at("collector")).as_deref());
+    unslotted::say(work, at, TOLD, &mut draft);
     let own = if first { work.own(at) } else { work.part(at, &format!("again/{}", level.report)) };
     Facts {
         own,

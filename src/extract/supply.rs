@@ -6,11 +6,12 @@ use super::dates::{self, Span, When};
 use super::draft::Draft;
 use super::fhir::{self, Extension, Period, Reference, Value};
 use super::json::Json;
-use super::medication::{Facts, Therapy, dosage, prescription_type, therapy};
+use super::medication::{Facts, Therapy, therapy};
 use super::quantities;
 use super::reading::Reading;
 use super::result;
 use super::scene::Scene;
+use super::supply_text;
 use super::tree::Element;
 use super::work::{OBSERVATION, Work, complete, fixed, id};
 use super::xml::Xml;
@@ -53,8 +54,8 @@ pub(super) fn authorise(work: &Work<'_>, at: usize, facts: &mut Facts, x: &mut X
         work.stray(at, "Prior Prescription", resource.at("priorPrescription"), &mut facts.draft);
     }
     based_on(work, at, &mut facts.draft);
-    let repeats = repeats(resource, &mut facts.draft);
-    plan_text(work, at, &mut facts.draft);
+    let repeats = supply_text::repeats(resource, &mut facts.draft);
+    supply_text::plan(work, at, &mut facts.draft);
     supply(x, "ehrSupplyAuthorise", "INT", |x| {
         id(x, &facts.own);
         agency(x, work, at);
@@ -89,123 +90,6 @@ fn prior_ref(x: &mut Xml, to: &str, mood: &str) {
     x.with("priorMedicationRef", &[("classCode", "SBADM"), ("moodCode", mood)], |x| id(x, to));
 }
 
-/// How often a plan may be issued: 0 says acute.
-fn repeats(resource: &Json, draft: &mut Draft) -> String {
-    let information = resource.extension("MedicationRepeatInformation");
-    let part = |name: &str| information.list("extension").iter().find(|e| e.word("url") == Some(name));
-    let allowed = part("numberOfRepeatPrescriptionsAllowed")
-        .and_then(|e| e.choice("value"))
-        .and_then(|(_, v)| v.text());
-    let allowed = allowed.filter(|n| n.parse::<u32>().is_ok());
-    let number = match prescription_type(resource) {
-        Some("acute" | "acute-handwritten") => "0",
-        Some("repeat" | "repeat-dispensing" | "delayed-prescribing" | "delayed") | None => {
-            allowed.unwrap_or("1")
-        }
-        Some(other) => {
-            draft.say("Prescription Type", Some(other));
-            "1"
-        }
-    };
-    number.to_owned()
-}
-
-/// The annotation of an authorisation, with what only its MedicationStatement says.
-fn plan_text(work: &Work<'_>, at: usize, draft: &mut Draft) {
-    let resource = work.json(at);
-    match resource.word("intent") {
-        Some("plan") | None => {}
-        Some(other) => draft.say("Intent", Some(other)),
-    }
-    instructions(resource, draft);
-    quantities::unsupplied(resource, draft);
-    reasons(resource, draft);
-    duration(resource, draft);
-    issues(resource, draft);
-    match resource.word("priority") {
-        Some("routine") | None => {}
-        Some(other) => draft.say("Priority", Some(other)),
-    }
-    draft.concept("Substitution", resource.at("substitution").at("reason"));
-    notes(resource, draft);
-    if let Some(stated) = work.stated.get(&at).map(|s| work.json(*s)) {
-        let last = stated.extension("LastIssueDate").choice("value").map_or(&Json::Null, |(_, v)| v);
-        let plan_start = resource.at("dispenseRequest").at("validityPeriod");
-        for note in stated.list("note").iter().filter(|n| !said(resource, n)) {
-            draft.add(note.word("text"));
-        }
-        if stated.at("effectivePeriod") != plan_start {
-            let period = quantities::words("Period", stated.at("effectivePeriod"));
-            draft.say("Effective Period", period.as_deref());
-        }
-        if let Some(taken) = stated.word("taken").filter(|t| *t != "unk") {
-            draft.say("Taken", Some(taken));
-        }
-        let given = dosage(stated);
-        if given != dosage(resource) {
-            draft.say("Dosage stated", given.as_deref());
-        }
-        let last = draft.date("Last Issued", last);
-        draft.say("Last Issued", last.as_deref());
-    }
-}
-
-fn said(resource: &Json, note: &Json) -> bool {
-    resource.list("note").iter().any(|n| n.word("text") == note.word("text"))
-}
-
-/// What a drug is for.
-fn reasons(resource: &Json, draft: &mut Draft) {
-    for reason in resource.list("reasonCode") {
-        draft.concept("Reason", reason);
-    }
-}
-
-/// How far a repeat has come; that nothing was issued yet goes without saying.
-fn issues(resource: &Json, draft: &mut Draft) {
-    let information = resource.extension("MedicationRepeatInformation");
-    for (name, label) in [
-        ("numberOfRepeatPrescriptionsIssued", "Repeats Issued"),
-        ("authorisationExpiryDate", "Expiry Date"),
-        ("reviewDate", "Review Date"),
-    ] {
-        let part = information.list("extension").iter().find(|e| e.word("url") == Some(name));
-        let value = part.and_then(|e| e.choice("value")).and_then(|(_, v)| v.text());
-        draft.say(label, value.filter(|v| *v != "0"));
-    }
-}
-
-fn instructions(resource: &Json, draft: &mut Draft) {
-    let instructions = resource.list("dosageInstruction").iter().chain(resource.list("dosage"));
-    for instruction in instructions {
-        draft.say("Patient Instruction", instruction.word("patientInstruction"));
-    }
-}
-
-fn notes(resource: &Json, draft: &mut Draft) {
-    let notes: Vec<&str> = resource.list("note").iter().filter_map(|n| n.word("text")).collect();
-    draft.quote("Notes", Some(&notes.join(" ")));
-}
-
-/// How long a supply lasts, in words: a code of UCUM alone says it too.
-fn duration(resource: &Json, draft: &mut Draft) {
-    let duration = resource.at("dispenseRequest").at("expectedSupplyDuration");
-    let unit = match duration.word("code") {
-        Some("h") => Some("hour"),
-        Some("d") => Some("day"),
-        Some("wk") => Some("week"),
-        Some("mo") => Some("month"),
-        Some("a") => Some("year"),
-        Some(_) | None => None,
-    };
-    let words = match (duration.word("value"), unit) {
-        (Some("1"), Some(unit)) => Some(format!("1 {unit}")),
-        (Some(value), Some(unit)) => Some(format!("{value} {unit}s")),
-        (_, _) => quantities::words("Duration", duration),
-    };
-    draft.say("Expected Supply Duration", words.as_deref());
-}
-
 pub(super) fn prescribe(work: &Work<'_>, at: usize, facts: &mut Facts, x: &mut Xml) {
     let resource = work.json(at);
     let plans = resource.list("basedOn").iter().filter_map(|b| work.record.resolve(at, b));
@@ -214,15 +98,7 @@ pub(super) fn prescribe(work: &Work<'_>, at: usize, facts: &mut Facts, x: &mut X
         facts.draft.fault(Fault::OrderWithoutPlan);
         based_on(work, at, &mut facts.draft);
     }
-    match resource.word("intent") {
-        Some("order") | None => {}
-        Some(other) => facts.draft.say("Intent", Some(other)),
-    }
-    instructions(resource, &mut facts.draft);
-    quantities::unsupplied(resource, &mut facts.draft);
-    reasons(resource, &mut facts.draft);
-    duration(resource, &mut facts.draft);
-    notes(resource, &mut facts.draft);
+    supply_text::order(work, at, &mut facts.draft);
     supply(x, "ehrSupplyPrescribe", "RQO", |x| {
         id(x, &facts.own);
         agency(x, work, at);
