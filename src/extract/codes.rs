@@ -132,12 +132,29 @@ pub(super) fn write(x: &mut Xml, name: &str, concept: &Json, lead: Lead, draft: 
     });
 }
 
+/// Puts in text what of a concept no code element can carry.
+pub(super) fn unmappable(concept: &Json, draft: &mut Draft) {
+    drop(Sorted::of(concept, Lead::Description, draft));
+}
+
 /// Writes a code of ours that a vocabulary demands, with the concept's own words and codings beside it.
-pub(super) fn under(x: &mut Xml, (code, display): (&str, &str), words: &str, concept: &Json) {
-    let sorted = Sorted::of(concept, Lead::Description, &mut Draft::default());
-    x.with("code", &[("code", code), ("codeSystem", SNOMED), ("displayName", display)], |x| {
-        x.leaf("originalText", &[], words);
-        for own in sorted.main.iter().chain(&sorted.translations) {
+pub(super) fn under(
+    x: &mut Xml,
+    (code, display): (&str, &str),
+    words: Option<&str>,
+    concept: &Json,
+    draft: &mut Draft,
+) {
+    let sorted = Sorted::of(concept, Lead::Description, draft);
+    let others: Vec<_> =
+        sorted.main.iter().chain(&sorted.translations).filter(|own| own.code != code).collect();
+    let attributes = [("code", code), ("codeSystem", SNOMED), ("displayName", display)];
+    if words.is_none() && others.is_empty() {
+        return x.empty("code", &attributes);
+    }
+    x.with("code", &attributes, |x| {
+        words.iter().for_each(|words| x.leaf("originalText", &[], words));
+        for own in others {
             x.empty("translation", &own.attributes());
         }
     });
@@ -161,7 +178,9 @@ impl<'a> Sorted<'a> {
     fn of(concept: &'a Json, lead: Lead, draft: &mut Draft) -> Self {
         let mut sorted = Self { main: None, translations: Vec::new() };
         for coding in concept.list("coding") {
-            let (system, code) = (coding.word("system"), coding.word("code"));
+            let system = coding.word("system");
+            // Of a description that was received only the terminology knows the concept.
+            let code = coding.word("code").or(described(coding).0);
             if system.is_some_and(|s| NULLS.contains(&s)) {
                 continue;
             }
@@ -170,7 +189,11 @@ impl<'a> Sorted<'a> {
                 (Some(system), Some(code)) => {
                     sorted.translations.push(Coded { code, system, display: coding.word("display") });
                 }
-                (_, None) if code.is_none() => {}
+                (_, None) if code.is_none() => {
+                    let shown = words(concept);
+                    let more = coding.word("display").filter(|display| shown.as_deref() != Some(*display));
+                    draft.say("Code", more);
+                }
                 (_, _) => {
                     draft.fault(Fault::UnmappableCode);
                     let quoted =
@@ -334,6 +357,28 @@ mod tests {
         );
         let (xml, _) = written(BOTH, Lead::Concept);
         assert!(xml.contains(r#"code="22298006""#), "drugs and blood pressure take the concept id");
+    }
+
+    #[test]
+    fn a_description_without_its_concept_is_sent_as_it_came() {
+        let (xml, draft) = written(
+            r#"{"coding": [{"system": "http://snomed.info/sct", "display": "Heart attack",
+              "extension": [{"url": "x/Extension-coding-sctdescid", "extension": [
+                {"url": "descriptionId", "valueId": "37443015"}]}]}]}"#,
+            Lead::Description,
+        );
+        assert!(xml.contains(r#"code="37443015""#), "extract §13.3: {xml}");
+        assert_eq!(draft.faults(), []);
+    }
+
+    #[test]
+    fn a_wrong_check_digit_is_listed_and_the_code_stays() {
+        let (xml, draft) = written(
+            r#"{"coding": [{"system": "http://snomed.info/sct", "code": "22298007"}]}"#,
+            Lead::Description,
+        );
+        assert!(xml.contains(r#"code="22298007""#), "extract §3: {xml}");
+        assert_eq!(draft.faults(), [Fault::UnsoundCode]);
     }
 
     #[test]

@@ -120,8 +120,11 @@ fn said(work: &Work<'_>, at: usize, draft: &mut Draft) {
     if encounter.at("period").word("end").is_none() {
         draft.say("Length", quantities::words("Duration", encounter.at("length")).as_deref());
     }
-    let placed = |p: &&Json| ["REC", "PPRF"].iter().any(|r| p.list("type").iter().any(|t| codes::has(t, r)));
-    for other in encounter.list("participant").iter().filter(|p| !placed(p)) {
+    let is = |p: &Json, role: &str| p.list("type").iter().any(|t| codes::has(t, role));
+    let participants = encounter.list("participant");
+    let first = |role: &str| participants.iter().position(|p| is(p, role));
+    let placed = [first("REC"), first("PPRF")];
+    for (_, other) in participants.iter().enumerate().filter(|(n, _)| !placed.contains(&Some(*n))) {
         let role = other.list("type").iter().find_map(codes::words);
         let who = work.referred(at, other.at("individual"));
         let words: Vec<String> = [role, who].into_iter().flatten().collect();
@@ -161,8 +164,8 @@ fn name(x: &mut Xml, concept: &Json, draft: &mut Draft) {
         coding.and_then(|c| c.word("code")).and_then(|code| NAMES.iter().find(|(known, _)| *known == code));
     let words = codes::words(concept);
     match (known, words) {
-        (Some((code, display)), words) => fixed(x, code, display, words.as_deref()),
-        (None, Some(words)) => codes::under(x, OTHER, &words, concept),
+        (Some(known), words) => codes::under(x, *known, words.as_deref(), concept, draft),
+        (None, Some(words)) => codes::under(x, OTHER, Some(&words), concept, draft),
         (None, None) => {
             draft.fault(Fault::NoCode);
             fixed(x, OTHER.0, OTHER.1, Some("Consultation"));

@@ -203,6 +203,12 @@ fn moment_of(wall: DateTime, offset: Option<i16>) -> Option<jiff::Zoned> {
     }
 }
 
+/// Whether two times in wire form are of one day, as far as both say.
+pub(super) fn same_day(one: &str, other: &str) -> bool {
+    let known = one.len().min(other.len()).min(8);
+    one.get(..known) == other.get(..known)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

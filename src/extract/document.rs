@@ -36,8 +36,9 @@ pub(super) fn statement(work: &mut Work<'_>, at: usize) -> Option<Statement> {
     let mut draft = Draft::default();
     let created = draft.date("Created", resource.at("created"));
     let indexed = draft.date("Indexed", resource.at("indexed"));
-    let available = created.or(indexed);
     text(work, at, &mut draft);
+    draft.another_day("Indexed", resource.at("indexed"), created.as_deref());
+    let available = created.or(indexed);
     let author = resource.list("author").first().unwrap_or(&Json::Null);
     let agent = work.agent(at, author, &mut draft);
     let files: Vec<File> =
@@ -136,6 +137,7 @@ const TOLD: &[&str] = &[
 fn text(work: &Work<'_>, at: usize, draft: &mut Draft) {
     let resource = work.json(at);
     draft.concept("Type", resource.at("type"));
+    codes::unmappable(resource.at("type"), draft);
     let organisation = |reference: &Json| {
         let found = work.record.resolve(at, reference)?;
         work.entry(found)
@@ -189,7 +191,9 @@ impl File {
             x.with("referredToExternalDocument", &[("classCode", "DOC"), ("moodCode", "EVN")], |x| {
                 id(x, &file.document_id);
                 match codes::words(resource.at("type")) {
-                    Some(words) => codes::under(x, SIGNAL, &words, resource.at("type")),
+                    Some(words) => {
+                        codes::under(x, SIGNAL, Some(&words), resource.at("type"), &mut Draft::default());
+                    }
                     None => fixed(x, SIGNAL.0, SIGNAL.1, None),
                 }
                 x.with("text", &[("mediaType", &file.content_type)], |x| {

@@ -88,6 +88,14 @@ impl Draft {
         wire
     }
 
+    /// Says the day of a time that has no element, where the one that has is of another day.
+    pub(super) fn another_day(&mut self, label: &str, unused: &Json, used: Option<&str>) {
+        let Some((unused, used)) = unused.text().zip(used) else { return };
+        if dates::wire(unused).is_some_and(|unused| !dates::same_day(&unused, used)) {
+            self.say(label, unused.split('T').next());
+        }
+    }
+
     /// The FHIR form of a received time; a malformed one is quoted under the label (extract §5).
     pub(super) fn moment(&mut self, label: &str, text: Option<&str>) -> Option<String> {
         let text = text?;

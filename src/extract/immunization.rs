@@ -33,7 +33,9 @@ pub(super) fn statement(work: &mut Work<'_>, at: usize) -> Option<Statement> {
     text(work, at, &mut draft);
     let date = draft.date("Date", resource.at("date"));
     let recorded = draft.date("Recorded", resource.extension("DateRecorded").at("valueDateTime"));
-    let available = date.clone().or(recorded);
+    let stated = resource.extension("DateRecorded").at("valueDateTime");
+    draft.another_day("Recorded", stated, date.as_deref());
+    let available = date.or(recorded);
     let practitioner = practitioner(resource).cloned().unwrap_or_default();
     let performer = work.agent(at, &practitioner, &mut draft);
     let mut x = Xml::new();

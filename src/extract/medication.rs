@@ -71,21 +71,27 @@ pub(super) fn statement(work: &mut Work<'_>, at: usize) -> Option<Statement> {
         work.leave(at, Unsent::EnteredInError);
         return None;
     }
-    match therapy(resource) {
-        Therapy::Order if stopped(resource) => stopped_order(work, at),
-        therapy => Some(write(work, at, therapy)),
+    match is_supplied(resource) {
+        true => Some(write(work, at, therapy(resource))),
+        false => unsupplied(work, at),
     }
 }
 
-fn stopped(resource: &Json) -> bool {
-    matches!(resource.word("status"), Some("stopped" | "cancelled"))
+/// Whether the entry is written as a supply. An issue that was withdrawn, or not made yet, is no order.
+pub(super) fn is_supplied(resource: &Json) -> bool {
+    match resource.word("status") {
+        Some("entered-in-error") => false,
+        Some("stopped" | "cancelled" | "draft") => therapy(resource) == Therapy::Plan,
+        Some(_) | None => true,
+    }
 }
 
-/// An issue that was withdrawn is no order; its reason is kept.
-fn stopped_order(work: &mut Work<'_>, at: usize) -> Option<Statement> {
+/// Words for what is no supply; an issue that was withdrawn without any is not sent.
+fn unsupplied(work: &mut Work<'_>, at: usize) -> Option<Statement> {
     let resource = work.json(at);
     let reason = resource.extension("StatusReason");
-    if reason.is_nothing() && resource.list("note").is_empty() {
+    let withdrawn = resource.word("status") != Some("draft");
+    if withdrawn && reason.is_nothing() && resource.list("note").is_empty() {
         work.leave(at, Unsent::StoppedOrder);
         return None;
     }
@@ -111,8 +117,9 @@ fn facts(work: &mut Work<'_>, at: usize) -> Facts {
     let authored = draft.date("Authored", resource.at("authoredOn"));
     let (began, ended) = draft.period("Effective", resource.at("effectivePeriod"));
     let asserted = draft.date("Asserted", resource.at("dateAsserted"));
-    let stated = work.stated.get(&at).map(|s| work.json(*s).at("effectivePeriod"));
-    let stated = stated.and_then(|p| dates::wire(p.word("start")?));
+    let stated = work.stated.get(&at).into_iter().flatten().map(|s| work.json(*s).at("effectivePeriod"));
+    let stated = stated.filter_map(|p| dates::wire(p.word("start")?)).next();
+    draft.another_day("Authored", resource.at("authoredOn"), start.as_deref());
     let available = start.clone().or(authored).or(began.clone()).or(asserted).or(stated);
     if resource.word("status").is_none() {
         draft.fault(Fault::UnknownStatus);

@@ -21,6 +21,7 @@ mod flaw;
 mod ids;
 mod immunization;
 mod json;
+mod labels;
 mod laboratory;
 mod links;
 mod list;

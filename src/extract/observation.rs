@@ -111,7 +111,10 @@ pub(super) fn questionnaires(record: &Record) -> HashMap<usize, usize> {
                     && i.list("item").is_empty()
                     && i.list("answer").iter().all(reference)
             };
-            if record.json(at).word("status") != Some("entered-in-error") && items.iter().all(plain) {
+            // Its own name is said nowhere but in a narrative.
+            let named = record.json(target).at("questionnaire").word("display").is_some();
+            if !named && record.json(at).word("status") != Some("entered-in-error") && items.iter().all(plain)
+            {
                 carried.entry(target).or_insert(at);
             }
         }

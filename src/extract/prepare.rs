@@ -1,4 +1,4 @@
-//! Before anything is written: whose record it is, who has which id, and what is labelled.
+//! Before anything is written: whose record it is, and who has which id.
 
 use std::collections::HashMap;
 
@@ -6,14 +6,12 @@ use uuid::Uuid;
 
 use super::agents::Agents;
 use super::ids::{Ids, upper};
-use super::json::Json;
 use super::links::Links;
 use super::message::Levels;
-use super::placement::Placement;
-use super::record::{Entry, Record};
-use super::standing::{Part, above, members, part, plan_of};
+use super::record::Record;
+use super::standing::{Part, members, part, plan_of};
 use super::work::Work;
-use super::{Documents, Flaw, Interaction, Parameters, Refusal, problem, report, validate};
+use super::{Documents, Flaw, Parameters, Refusal, labels, problem, report, validate};
 use crate::model::{NhsNumber, derived_uuid};
 
 const NHS_NUMBER: &str = "https://fhir.nhs.uk/Id/nhs-number";
@@ -80,11 +78,11 @@ pub(super) fn prepare<'a>(
         }
     }
     let agents = Agents::new(record, &mut ids);
-    let labelled = record.entries().iter().map(|e| label(e) == Label::NoPatient).collect();
-    let mut stated = HashMap::new();
+    let labelled = record.entries().iter().map(labels::is_labelled).collect();
+    let mut stated: HashMap<usize, Vec<usize>> = HashMap::new();
     for at in 0..record.entries().len() {
         if let Some(plan) = plan_of(record, at) {
-            stated.entry(plan).or_insert(at);
+            stated.entry(plan).or_default().push(at);
         }
     }
     let members = members(record);
@@ -104,54 +102,9 @@ pub(super) fn prepare<'a>(
         stated,
         held: report::contents(record, &members),
         members,
+        children: problem::children(record),
         problems: problem::of_observations(record),
     })
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Label {
-    None,
-    NoPatient,
-}
-
-/// Whether the entry is under NOPAT, in whatever system the code is said to be (extract §9).
-fn label(entry: &Entry) -> Label {
-    let security = entry.json.at("meta").list("security").iter();
-    let labels = entry.json.list("securityLabel").iter().flat_map(|l| l.list("coding"));
-    let no_patient = |coding: &Json| coding.word("code") == Some("NOPAT");
-    if security.chain(labels).any(no_patient) { Label::NoPatient } else { Label::None }
-}
-
-/// A container's label marks what is in it; a message without labels takes no labelled entry.
-pub(super) fn spread_labels(work: &mut Work<'_>, placement: &Placement) -> Result<(), Refusal> {
-    let marks: Vec<usize> = (0..work.labelled.len())
-        .filter(|at| {
-            let container = work.entry(*at).container;
-            let consultation = placement.of.get(at).or_else(|| placement.structural.get(at));
-            let encounter = consultation.map(|c| placement.consultations[*c].encounter);
-            [container, encounter].into_iter().flatten().any(|c| work.labelled[c])
-        })
-        .collect();
-    marks.into_iter().for_each(|at| work.labelled[at] = true);
-    let listed: Vec<usize> = placement
-        .consultations
-        .iter()
-        .flat_map(|c| &c.topics)
-        .flat_map(|t| t.categories.iter().map(move |c| (t.list, c)))
-        .filter(|(topic, category)| topic.iter().chain(&category.list).any(|l| work.labelled[*l]))
-        .flat_map(|(_, category)| category.items.clone())
-        .collect();
-    listed.into_iter().for_each(|at| work.labelled[at] = true);
-    let held: Vec<usize> = work.held.iter().filter(|(_, r)| work.labelled[**r]).map(|(at, _)| *at).collect();
-    held.into_iter().for_each(|at| work.labelled[at] = true);
-    let labelled_above = |m: &&usize| above(&work.members, **m).iter().any(|header| work.labelled[*header]);
-    let members: Vec<usize> = work.members.keys().filter(labelled_above).copied().collect();
-    members.into_iter().for_each(|at| work.labelled[at] = true);
-    let count = work.labelled.iter().filter(|l| **l).count();
-    match work.parameters.interaction {
-        Interaction::Uk06 if count > 0 => Err(Refusal::LabelCannotTravel { count }),
-        Interaction::Uk06 | Interaction::Uk07 => Ok(()),
-    }
 }
 
 /// The message's id as the HL7 wrapper has it.

@@ -13,7 +13,8 @@ use super::reading::Reading;
 use super::record::Record;
 use super::result;
 use super::scene::Scene;
-use super::standing::stands_for;
+use super::standing::{Part, part, stands_for};
+use super::supporting::described;
 use super::tree::Element;
 use super::unslotted::{self, capital};
 use super::work::{Kind, OBSERVATION, Statement, Target, Work, annotation, complete, fixed, id, participant};
@@ -39,12 +40,36 @@ pub(super) fn of_observations(record: &Record) -> HashMap<usize, Vec<usize>> {
     problems
 }
 
+/// Problem → the problems that say it is their parent.
+pub(super) fn children(record: &Record) -> HashMap<usize, Vec<usize>> {
+    let mut children: HashMap<usize, Vec<usize>> = HashMap::new();
+    for (at, entry) in record.entries().iter().enumerate().filter(|(_, e)| e.kind == "Condition") {
+        let parents = related_headers(&entry.json).filter(|(kind, _)| *kind == "parent");
+        for parent in parents.filter_map(|(_, target)| record.resolve(at, target)) {
+            children.entry(parent).or_default().push(at);
+        }
+    }
+    children
+}
+
 /// What a Condition says in words: the statement it names carries them.
 pub(super) fn words(work: &Work<'_>, at: usize) -> Option<String> {
     let mut draft = Draft::default();
+    draft.say("Problem", another_name(work, at).as_deref());
     headers(work, at, &mut draft);
     text(work, at, &mut draft);
     (!draft.is_silent()).then(|| draft.text())
+}
+
+/// The name of a problem whose Observation has another.
+fn another_name(work: &Work<'_>, at: usize) -> Option<String> {
+    let problem = work.json(at);
+    let actual = work.record.resolve(at, problem.extension("ActualProblem").at("valueReference"))?;
+    let observation = work.entry(actual);
+    let (ours, theirs) = (problem.at("code"), observation.json.at("code"));
+    let shared = |c: &Json| c.word("code").is_some_and(|code| codes::has(theirs, code));
+    let same = ours.list("coding").iter().any(shared) || codes::words(ours) == codes::words(theirs);
+    codes::words(ours).filter(|_| observation.kind == "Observation" && !same)
 }
 
 /// Gives out the ids of all LinkSets, so that problems can refer to each other, and of the statements they name.
@@ -109,10 +134,12 @@ impl Facts {
     fn of(work: &mut Work<'_>, at: usize, draft: &mut Draft) -> Self {
         let resource = work.json(at);
         let onset = draft.date("Onset", resource.at("onsetDateTime"));
-        let (start, _) = draft.period("Onset", resource.at("onsetPeriod"));
+        let (start, until) = draft.period("Onset", resource.at("onsetPeriod"));
+        draft.say("Onset ended", until.as_deref());
         let onset = onset.or(start);
         let end = draft.date("Abatement", resource.at("abatementDateTime"));
         let (last, ended) = draft.period("Abatement", resource.at("abatementPeriod"));
+        draft.say("Abatement began", last.as_deref().filter(|_| ended.is_some()));
         let asserted = draft.date("Asserted", resource.at("assertedDate"));
         let context = work.record.resolve(at, resource.at("context"));
         let context = context.and_then(|c| dates::wire(work.json(c).at("period").word("start")?));
@@ -170,11 +197,14 @@ fn related(work: &Work<'_>, at: usize, draft: &mut Draft) -> Vec<Target> {
             }
             Some(found) => {
                 let stands = stands_for(work.record, &work.members, found).unwrap_or(found);
-                work.targets
-                    .get(&found)
-                    .or_else(|| work.targets.get(&stands))
-                    .into_iter()
-                    .for_each(&mut link);
+                match work.targets.get(&found).or_else(|| work.targets.get(&stands)) {
+                    Some(target) => link(target),
+                    // Nothing refers to a composition or a heading.
+                    None if matches!(part(work.entry(found)), Part::Consultation | Part::List) => {
+                        draft.say("Related", Some(&described(work, at, reference, found)));
+                    }
+                    None => {}
+                }
             }
         }
     }
@@ -185,6 +215,8 @@ fn related(work: &Work<'_>, at: usize, draft: &mut Draft) -> Vec<Target> {
             found.and_then(|f| work.targets.get(&f)).into_iter().for_each(&mut link);
         }
     }
+    let children = work.children.get(&at).into_iter().flatten().filter(|child| **child != at);
+    children.filter_map(|child| work.targets.get(child)).for_each(&mut link);
     links
 }
 
@@ -237,6 +269,7 @@ fn text(work: &Work<'_>, at: usize, draft: &mut Draft) {
         draft.say("Onset", quantities::words(kind, resource.at(&format!("onset{name}"))).as_deref());
         draft.say("Abatement", quantities::words(kind, resource.at(&format!("abatement{name}"))).as_deref());
     }
+    draft.say("Abated", resource.word("abatementBoolean"));
     // Two codes say active or not; what is finer, and what was refuted, is in words.
     match resource.word("clinicalStatus") {
         Some("active" | "inactive" | "resolved") | None => {}

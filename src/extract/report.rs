@@ -58,7 +58,11 @@ pub(super) fn statement(work: &mut Work<'_>, at: usize) -> Option<Statement> {
     let (start, _) = draft.period("Effective", resource.at("effectivePeriod"));
     let context = work.record.resolve(at, resource.at("context"));
     let context = context.and_then(|c| dates::wire(work.json(c).at("period").word("start")?));
-    let available = issued.or(effective).or(start).or(context);
+    let taken = effective.or(start);
+    // One time is all that a report has.
+    draft.another_day("Effective", resource.at("effectiveDateTime"), issued.as_deref());
+    draft.another_day("Effective", resource.at("effectivePeriod").at("start"), issued.as_deref());
+    let available = issued.or(taken).or(context);
     let author = performers(work, at, &mut draft);
     said(work, at, &mut draft);
     let level = Level { available: available.clone(), report: at };

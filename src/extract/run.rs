@@ -5,13 +5,14 @@ use std::collections::{BTreeSet, HashMap};
 use super::account::{Account, Fault, Unsent};
 use super::dates::Span;
 use super::placement::Placement;
-use super::prepare::{identify, levels, prepare, spread_labels};
+use super::prepare::{identify, levels, prepare};
 use super::record::Record;
 use super::standing::{Part, part, plan_of, stands_for};
 use super::work::{Statement, Work};
 use super::{
     Attachment, Documents, Extract, Finding, Parameters, Refusal, allergy, composition, document,
-    immunization, list, medication, message, narrative, observation, problem, report, request, validate,
+    immunization, labels, list, medication, message, narrative, observation, problem, report, request,
+    validate,
 };
 
 /// So often the message is written again, without the form of what the gate found wrong in it.
@@ -80,7 +81,7 @@ fn write(record: &Record, parameters: &Parameters, documents: &Documents) -> Res
         let at = stands_for(record, &work.members, at)?;
         Some(work.held.get(&at).copied().unwrap_or(at))
     });
-    spread_labels(&mut work, &placement)?;
+    labels::spread(&mut work, &placement)?;
     let levels = levels(&mut work);
     let mut written = statements(&mut work);
     let (mut compositions, effective) = consultations(&mut work, &placement, &mut written);

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::medication;
 use super::observation;
 use super::record::{Entry, Record};
 
@@ -32,16 +33,16 @@ pub(super) fn part(entry: &Entry) -> Part {
     }
 }
 
-/// The MedicationRequest that a MedicationStatement is based on.
+/// The MedicationRequest that a MedicationStatement is based on, when its statement can say both.
 pub(super) fn plan_of(record: &Record, at: usize) -> Option<usize> {
     let entry = record.entry(at);
-    if entry.kind != "MedicationStatement" {
+    if entry.kind != "MedicationStatement" || entry.json.word("status") == Some("entered-in-error") {
         return None;
     }
     let based = entry.json.list("basedOn").iter().filter_map(|b| record.resolve(at, b));
     based.into_iter().find(|b| {
-        let plan = record.entry(*b);
-        plan.kind == "MedicationRequest" && plan.json.word("status") != Some("entered-in-error")
+        let request = record.entry(*b);
+        request.kind == "MedicationRequest" && medication::is_supplied(&request.json)
     })
 }
 

@@ -6,7 +6,7 @@ use super::dates::{self, Span, When};
 use super::draft::Draft;
 use super::fhir::{self, Extension, Period, Reference, Value};
 use super::json::Json;
-use super::medication::{Facts, Therapy, therapy};
+use super::medication::{self, Facts, Therapy, therapy};
 use super::quantities;
 use super::reading::Reading;
 use super::result;
@@ -34,11 +34,7 @@ fn supply<'a>(x: &mut Xml, name: &'a str, mood: &'a str, inner: impl FnOnce(&mut
 
 /// NHS prescription, unless another organisation prescribes.
 fn agency(x: &mut Xml, work: &Work<'_>, at: usize) {
-    let stated = work.stated.get(&at).map_or(work.json(at), |s| work.json(*s));
-    let agency = stated.extension("PrescribingAgency").at("valueCodeableConcept");
-    let elsewhere =
-        agency.list("coding").iter().filter_map(|c| c.word("code")).any(|c| c.contains("another"));
-    if elsewhere {
+    if supply_text::agencies(work, at).any(|agency| supply_text::is_elsewhere(agency)) {
         fixed(x, "394828003", "Prescription by another organisation", None);
     } else {
         fixed(x, "394823007", "NHS Prescription", None);
@@ -82,7 +78,7 @@ fn based_on(work: &Work<'_>, at: usize, draft: &mut Draft) {
 fn sent_plan(work: &Work<'_>, at: usize) -> bool {
     let entry = work.entry(at);
     entry.kind == "MedicationRequest"
-        && entry.json.word("status") != Some("entered-in-error")
+        && medication::is_supplied(&entry.json)
         && therapy(&entry.json) == Therapy::Plan
 }
 

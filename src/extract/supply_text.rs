@@ -1,9 +1,12 @@
 //! What an authorisation or a prescription says in words: its elements hold a drug, a quantity and links (extract §8.5).
 
+use super::account::Fault;
+use super::codes;
 use super::draft::Draft;
 use super::json::Json;
 use super::medication::{dosage, prescription_type};
 use super::quantities;
+use super::supporting::drug;
 use super::unslotted;
 use super::work::Work;
 
@@ -62,15 +65,15 @@ pub(super) fn repeats(resource: &Json, draft: &mut Draft) -> String {
         .and_then(|e| e.choice("value"))
         .and_then(|(_, v)| v.text());
     let allowed = allowed.filter(|n| n.parse::<u32>().is_ok());
-    let number = match prescription_type(resource) {
+    let kind = prescription_type(resource);
+    // Acute or repeat is told by the number.
+    draft.say("Prescription Type", kind.filter(|kind| !["acute", "repeat"].contains(kind)));
+    let number = match kind {
         Some("acute" | "acute-handwritten") => "0",
         Some("repeat" | "repeat-dispensing" | "delayed-prescribing" | "delayed") | None => {
             allowed.unwrap_or("1")
         }
-        Some(other) => {
-            draft.say("Prescription Type", Some(other));
-            "1"
-        }
+        Some(_) => "1",
     };
     number.to_owned()
 }
@@ -78,9 +81,6 @@ pub(super) fn repeats(resource: &Json, draft: &mut Draft) -> String {
 /// The text of an authorisation, with what only its MedicationStatement says.
 pub(super) fn plan(work: &Work<'_>, at: usize, draft: &mut Draft) {
     said(work, at, "plan", draft);
-    if let Some(stated) = work.stated.get(&at) {
-        beside(work, at, *stated, draft);
-    }
 }
 
 /// The text of a prescription.
@@ -91,6 +91,11 @@ pub(super) fn order(work: &Work<'_>, at: usize, draft: &mut Draft) {
 fn said(work: &Work<'_>, at: usize, intent: &str, draft: &mut Draft) {
     let resource = work.json(at);
     draft.say("Intent", resource.word("intent").filter(|stated| *stated != intent));
+    // The supply's status says active or not; that it was stopped, its discontinuation.
+    match resource.word("status") {
+        Some("active" | "completed" | "stopped" | "unknown") | None => {}
+        Some(other) => draft.say("Status", Some(other)),
+    }
     instructions(work, at, draft);
     quantities::unsupplied(resource, draft);
     for reason in resource.list("reasonCode") {
@@ -110,7 +115,32 @@ fn said(work: &Work<'_>, at: usize, intent: &str, draft: &mut Draft) {
     if !resource.at("requester").at("agent").is_nothing() {
         work.stray(at, "Recorded by", resource.at("recorder"), draft);
     }
+    for agency in agencies(work, at).filter(|agency| !is_here(agency) && !is_elsewhere(agency)) {
+        draft.concept("Prescribing Agency", agency);
+    }
+    let quantity = resource.at("dispenseRequest").at("quantity");
+    let words = quantity.extension("MedicationQuantityText").choice("value").and_then(|(_, v)| v.text());
+    draft.say("Quantity", words.filter(|words| quantity.word("unit").is_some_and(|unit| unit != *words)));
     unslotted::say(work, at, TOLD, draft);
+    for stated in work.stated.get(&at).into_iter().flatten() {
+        beside(work, at, *stated, draft);
+    }
+}
+
+/// Who prescribes, as the entry or what is stated of it says.
+pub(super) fn agencies<'a>(work: &Work<'a>, at: usize) -> impl Iterator<Item = &'a Json<'a>> {
+    let stated = work.stated.get(&at).into_iter().flatten().map(|stated| work.json(*stated));
+    let told: Vec<_> = std::iter::once(work.json(at)).chain(stated).collect();
+    told.into_iter().map(|r| r.extension("PrescribingAgency").at("valueCodeableConcept"))
+}
+
+/// Whether another organisation prescribes.
+pub(super) fn is_elsewhere(agency: &Json) -> bool {
+    agency.list("coding").iter().filter_map(|c| c.word("code")).any(|c| c.contains("another"))
+}
+
+fn is_here(agency: &Json) -> bool {
+    agency.is_nothing() || codes::has(agency, "prescribed-at-gp-practice")
 }
 
 /// What the MedicationStatement says and its MedicationRequest does not.
@@ -125,6 +155,13 @@ fn beside(work: &Work<'_>, plan: usize, at: usize, draft: &mut Draft) {
         draft.say("Effective Period", period.as_deref());
     }
     draft.say("Taken", stated.word("taken").filter(|taken| *taken != "unk"));
+    let status = stated.word("status").filter(|status| resource.word("status") != Some(*status));
+    draft.say("Status stated", status.filter(|status| !["completed", "unknown"].contains(status)));
+    draft.say("Information source", work.referred(at, stated.at("informationSource")).as_deref());
+    if drug(work, at) != drug(work, plan) {
+        draft.fault(Fault::UnmappableValue);
+        draft.say("Medication stated", drug(work, at).as_deref());
+    }
     let given = dosage(work, at);
     if given != dosage(work, plan) {
         draft.say("Dosage stated", given.as_deref());

@@ -11,24 +11,30 @@ use super::work::Work;
 /// What a request rests on: kind, day and words of each, one after another.
 pub(super) fn supporting(work: &Work<'_>, at: usize, draft: &mut Draft) {
     for reference in work.json(at).list("supportingInfo") {
-        let words = work.referred(at, reference);
         let Some(found) = work.record.resolve(at, reference) else {
             draft.fault(Fault::DanglingReference);
-            draft.say("Supporting Information", words.as_deref());
+            draft.say("Supporting Information", reference.word("display"));
             continue;
         };
-        let entry = work.entry(found);
-        let words = match entry.kind.as_str() {
-            "MedicationRequest" | "MedicationStatement" => drug(work, found),
-            "DocumentReference" => codes::words(entry.json.at("type")).or(words),
-            "ReferralRequest" => entry.json.list("reasonCode").iter().find_map(codes::words).or(words),
-            "DiagnosticReport" => report_number(&entry.json).map(str::to_owned).or(words),
-            _ => words,
-        };
-        let said = [Some(format!("{}:", label_of(&entry.kind))), day(&entry.json).map(str::to_owned), words];
-        let said: Vec<String> = said.into_iter().flatten().collect();
-        draft.say("Supporting Information", Some(&format!("{{ {} }}", said.join(" "))));
+        let described = described(work, at, reference, found);
+        draft.say("Supporting Information", Some(&format!("{{ {described} }}")));
     }
+}
+
+/// Kind, day and words of a resource.
+pub(super) fn described(work: &Work<'_>, at: usize, reference: &Json, found: usize) -> String {
+    let entry = work.entry(found);
+    let words = work.referred(at, reference);
+    let words = match entry.kind.as_str() {
+        "MedicationRequest" | "MedicationStatement" => drug(work, found),
+        "DocumentReference" => codes::words(entry.json.at("type")).or(words),
+        "Encounter" => entry.json.list("type").iter().find_map(codes::words).or(words),
+        "ReferralRequest" => entry.json.list("reasonCode").iter().find_map(codes::words).or(words),
+        "DiagnosticReport" => report_number(&entry.json).map(str::to_owned).or(words),
+        _ => words,
+    };
+    let said = [Some(format!("{}:", label_of(&entry.kind))), day(&entry.json).map(str::to_owned), words];
+    said.into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
 
 /// `RelatedPerson` as two words.
@@ -50,11 +56,13 @@ fn label_of(kind: &str) -> String {
         "DiagnosticReport" => "Pathology Report".to_owned(),
         "MedicationRequest" | "MedicationStatement" => "Medication".to_owned(),
         "ReferralRequest" => "Referral".to_owned(),
+        "Encounter" => "Consultation".to_owned(),
         other => apart(other),
     }
 }
 
-fn drug(work: &Work<'_>, at: usize) -> Option<String> {
+/// The name of the drug that a prescription or statement is about.
+pub(super) fn drug(work: &Work<'_>, at: usize) -> Option<String> {
     let resource = work.json(at);
     codes::words(resource.at("medicationCodeableConcept"))
         .or_else(|| work.referred(at, resource.at("medicationReference")))
@@ -72,6 +80,7 @@ fn day<'a>(resource: &'a Json<'a>) -> Option<&'a str> {
     let times = [
         resource.word("effectiveDateTime"),
         resource.at("effectivePeriod").word("start"),
+        resource.at("period").word("start"),
         resource.at("dispenseRequest").at("validityPeriod").word("start"),
         resource.word("created"),
         resource.word("authoredOn"),

@@ -62,12 +62,14 @@ pub(super) struct Work<'a> {
     pub(super) attachments: Vec<Attachment>,
     /// Entries under a NOPAT label, their container's included (extract §9).
     pub(super) labelled: Vec<bool>,
-    /// Plan → the MedicationStatement based on it.
-    pub(super) stated: HashMap<usize, usize>,
+    /// MedicationRequest → the MedicationStatements based on it.
+    pub(super) stated: HashMap<usize, Vec<usize>>,
     /// Observations that sit inside another statement.
     pub(super) members: HashMap<usize, usize>,
     /// Results and specimens → the report that they are written with.
     pub(super) held: HashMap<usize, usize>,
+    /// Condition → the Conditions that say it is their parent.
+    pub(super) children: HashMap<usize, Vec<usize>>,
     /// Observation → the Conditions that say it is a problem.
     pub(super) problems: HashMap<usize, Vec<usize>>,
 }
