@@ -104,10 +104,11 @@ impl Agents {
             Actor::Person { practitioner, role, organisation } => {
                 let person = record.entry(practitioner);
                 // The first pair keeps the practitioner's own UUID, further pairs are derived.
-                let again = self
-                    .known
-                    .keys()
-                    .any(|a| matches!(a, Actor::Person { practitioner: p, .. } if *p == practitioner));
+                let least = Actor::Person { practitioner, role: None, organisation: None };
+                let next = self.known.range(least..).next();
+                let again = next.is_some_and(
+                    |(a, _)| matches!(a, Actor::Person { practitioner: p, .. } if *p == practitioner),
+                );
                 let name = |at: Option<usize>| at.map_or("", |at| record.entry(at).key.as_str());
                 let pair = format!("agent/{}/{}", name(role), name(organisation));
                 if again { ids.part(&person.key, &pair) } else { ids.claim(&person.key, &person.id) }

@@ -41,8 +41,11 @@ pub(super) fn statement(work: &mut Work<'_>, at: usize) -> Option<Statement> {
     let available = created.or(indexed);
     let author = resource.list("author").first().unwrap_or(&Json::Null);
     let agent = work.agent(at, author, &mut draft);
-    let files: Vec<File> =
-        contents(resource).iter().enumerate().map(|(n, c)| file(work, at, n, c, &mut draft)).collect();
+    let mut files = Vec::new();
+    for (n, content) in contents(resource).iter().enumerate() {
+        let id = if n == 0 { own.clone() } else { work.part(at, &format!("document/{n}")) };
+        files.push(file(work, id, content.at("attachment"), &mut draft));
+    }
     let labelled = work.labelled[at] && work.parameters.interaction == super::Interaction::Uk07;
     let mut x = Xml::new();
     x.with("NarrativeStatement", &OBSERVATION, |x| {
@@ -54,7 +57,7 @@ pub(super) fn statement(work: &mut Work<'_>, at: usize) -> Option<Statement> {
         label(x, labelled);
         participant(x, "PRF", agent.as_deref());
         for file in &files {
-            file.write(x, resource, labelled);
+            file.write(x, resource.at("type"), labelled);
         }
     });
     if x.replaced() {
@@ -72,43 +75,6 @@ pub(super) fn statement(work: &mut Work<'_>, at: usize) -> Option<Statement> {
         performer: agent,
         labelled: work.labelled[at],
     })
-}
-
-/// A text that was too long for its statement, in a file beside the message.
-pub(super) fn overlong(work: &mut Work<'_>, at: usize, n: usize, text: &str) -> Statement {
-    let document_id = work.part(at, &format!("overlong/{n}"));
-    let content = Content::Inline(text.as_bytes().to_vec());
-    let file_name = format!("{document_id}.txt");
-    let file = File {
-        attachment: Attachment {
-            document_id: document_id.clone(),
-            file_name,
-            content_type: "text/plain".to_owned(),
-            content,
-        },
-    };
-    let resource = work.json(at);
-    let available = ["effectiveDateTime", "assertedDate", "authoredOn", "date", "issued", "created"];
-    let available = available.iter().find_map(|name| dates::wire(resource.word(name)?));
-    let mut x = Xml::new();
-    x.with("NarrativeStatement", &OBSERVATION, |x| {
-        id(x, &document_id);
-        x.leaf("text", &[], "A text that was too long for its entry");
-        complete(x);
-        dates::write(x, "availabilityTime", available.as_deref());
-        work.label(x, at);
-        file.write(x, &Json::Null, work.labels(at));
-    });
-    work.attachments.push(file.attachment);
-    Statement {
-        xml: x.into_text(),
-        kind: Kind::Entry,
-        effective: Span::at(available.clone()),
-        time: available,
-        author: None,
-        performer: None,
-        labelled: work.labelled[at],
-    }
 }
 
 /// The contents of a document; one without any still has a placeholder.
@@ -180,19 +146,20 @@ fn is_placeholder(title: &str) -> bool {
 }
 
 /// One external document and the file it means.
-struct File {
-    attachment: Attachment,
+pub(super) struct File {
+    pub(super) attachment: Attachment,
 }
 
 impl File {
-    fn write(&self, x: &mut Xml, resource: &Json, labelled: bool) {
+    /// Writes the reference to it, under the kind of document that the words say.
+    pub(super) fn write(&self, x: &mut Xml, kind: &Json, labelled: bool) {
         let file = &self.attachment;
         x.with("reference", &[("typeCode", "REFR")], |x| {
             x.with("referredToExternalDocument", &[("classCode", "DOC"), ("moodCode", "EVN")], |x| {
                 id(x, &file.document_id);
-                match codes::words(resource.at("type")) {
+                match codes::words(kind) {
                     Some(words) => {
-                        codes::under(x, SIGNAL, Some(&words), resource.at("type"), &mut Draft::default());
+                        codes::under(x, SIGNAL, Some(&words), kind, &mut Draft::default());
                     }
                     None => fixed(x, SIGNAL.0, SIGNAL.1, None),
                 }
@@ -206,10 +173,8 @@ impl File {
     }
 }
 
-/// The file of one content: the source's, what is inline, or a placeholder.
-fn file(work: &mut Work<'_>, at: usize, n: usize, content: &Json, draft: &mut Draft) -> File {
-    let attachment = content.at("attachment");
-    let document_id = if n == 0 { work.own(at) } else { work.part(at, &format!("document/{n}")) };
+/// The file of an attachment: the source's, what is inline, or a placeholder.
+pub(super) fn file(work: &Work<'_>, document_id: String, attachment: &Json, draft: &mut Draft) -> File {
     let stated = attachment.word("contentType").unwrap_or_default();
     let url = attachment.word("url");
     let inline = attachment.word("data").and_then(|data| {
@@ -224,49 +189,44 @@ fn file(work: &mut Work<'_>, at: usize, n: usize, content: &Json, draft: &mut Dr
         (None, Some(url)) => work.documents.find(url),
         (None, None) => Document::Absent(AbsentReason::NotFound),
     };
-    match found {
-        Document::Present { content_type, .. } => {
-            let content_type = mime(&content_type).or_else(|| mime(stated));
-            if content_type.is_none() {
-                draft.say("Content type", Some(stated).filter(|s| !s.is_empty()));
-                draft.say("Looks like", inline.as_deref().and_then(sniffed));
-            }
-            let content_type = content_type.unwrap_or("application/octet-stream").to_owned();
-            let suffix = suffix(attachment.word("title").or(url), &content_type);
-            let content = match (inline, url) {
-                (Some(bytes), _) => Content::Inline(bytes),
-                (None, url) => Content::Source(url.unwrap_or_default().to_owned()),
-            };
-            // A placeholder received from another system is passed on as one: its text says who must chase it.
-            let placeholder = attachment.word("title").is_some_and(is_placeholder);
-            let file_name = if placeholder {
-                format!("AbsentAttachment{document_id}.txt")
-            } else {
-                format!("{document_id}{suffix}")
-            };
-            File { attachment: Attachment { document_id, file_name, content_type, content } }
-        }
+    let content_type = match found {
+        Document::Present { content_type, .. } => content_type,
         Document::Absent(reason) => {
             draft.fault(Fault::AttachmentAbsent);
             draft.say("Absent Attachment", Some(reason.words()));
-            let suffix = suffix(attachment.word("title").or(url), stated);
-            let original = attachment
-                .word("title")
-                .filter(|t| safe(t))
-                .map_or_else(|| format!("{document_id}{suffix}"), str::to_owned);
-            let text = placeholder(work, &original, reason);
-            let file_name = format!("AbsentAttachment{document_id}.txt");
-            let content = Content::Placeholder(text.into_bytes());
-            File {
-                attachment: Attachment {
-                    document_id,
-                    file_name,
-                    content_type: "text/plain".to_owned(),
-                    content,
-                },
-            }
+            return absent(work, document_id, attachment, reason);
         }
+    };
+    let content_type = mime(&content_type).or_else(|| mime(stated));
+    if content_type.is_none() {
+        draft.say("Content type", Some(stated).filter(|s| !s.is_empty()));
+        draft.say("Looks like", inline.as_deref().and_then(sniffed));
     }
+    let content_type = content_type.unwrap_or("application/octet-stream").to_owned();
+    let suffix = suffix(attachment.word("title").or(url), &content_type);
+    let content = match (inline, url) {
+        (Some(bytes), _) => Content::Inline(bytes),
+        (None, url) => Content::Source(url.unwrap_or_default().to_owned()),
+    };
+    // A placeholder received from another system is passed on as one: its text says who must chase it.
+    let placeholder = attachment.word("title").is_some_and(is_placeholder);
+    let file_name = if placeholder {
+        format!("AbsentAttachment{document_id}.txt")
+    } else {
+        format!("{document_id}{suffix}")
+    };
+    File { attachment: Attachment { document_id, file_name, content_type, content } }
+}
+
+/// A placeholder for a file that cannot be included.
+fn absent(work: &Work<'_>, document_id: String, attachment: &Json, reason: AbsentReason) -> File {
+    let stated = attachment.word("contentType").unwrap_or_default();
+    let suffix = suffix(attachment.word("title").or(attachment.word("url")), stated);
+    let title = attachment.word("title").filter(|title| safe(title));
+    let original = title.map_or_else(|| format!("{document_id}{suffix}"), str::to_owned);
+    let content = Content::Placeholder(placeholder(work, &original, reason).into_bytes());
+    let file_name = format!("AbsentAttachment{document_id}.txt");
+    File { attachment: Attachment { document_id, file_name, content_type: "text/plain".to_owned(), content } }
 }
 
 /// The four lines of a placeholder (NPFIT-PC-BLD-0099).

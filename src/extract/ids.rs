@@ -3,7 +3,7 @@
 //! No id is given out twice, so ids are unique in the message by construction.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use uuid::Uuid;
 
@@ -15,12 +15,18 @@ use crate::model::derived_uuid;
 pub(super) struct Ids {
     namespace: Vec<String>,
     given: HashSet<String>,
+    /// Derived id that was asked for again → how often.
+    again: HashMap<String, u32>,
 }
 
 impl Ids {
     /// Ids derived for this sender and this patient: what has no UUID is called `1` in more than one record.
     pub(super) fn new(namespace: &[&str]) -> Self {
-        Self { namespace: namespace.iter().map(|n| (*n).to_owned()).collect(), given: HashSet::new() }
+        Self {
+            namespace: namespace.iter().map(|n| (*n).to_owned()).collect(),
+            given: HashSet::new(),
+            again: HashMap::new(),
+        }
     }
 
     /// The UUID that the resource id starts with, when nobody has it yet; otherwise a derived one.
@@ -33,17 +39,25 @@ impl Ids {
 
     /// The derived id of a part of a resource.
     pub(super) fn part(&mut self, key: &str, role: &str) -> String {
-        let mut n = 0u32;
+        let first = self.derived(key, role, "");
+        if self.given.insert(first.clone()) {
+            return first;
+        }
         loop {
-            let again = if n == 0 { String::new() } else { n.to_string() };
-            let namespace = self.namespace.iter().map(String::as_str);
-            let name: Vec<&str> = namespace.chain(["extract", key, role, &again]).collect();
-            let id = upper(derived_uuid(&name));
+            let times = self.again.entry(first.clone()).or_default();
+            *times += 1;
+            let times = times.to_string();
+            let id = self.derived(key, role, &times);
             if self.given.insert(id.clone()) {
                 return id;
             }
-            n += 1;
         }
+    }
+
+    fn derived(&self, key: &str, role: &str, again: &str) -> String {
+        let namespace = self.namespace.iter().map(String::as_str);
+        let name: Vec<&str> = namespace.chain(["extract", key, role, again]).collect();
+        upper(derived_uuid(&name))
     }
 
     /// Takes an id that is given from outside.

@@ -73,3 +73,78 @@ fn edges(work: &Work<'_>, placement: &Placement) -> Vec<(usize, usize)> {
 fn items<'a>(record: &'a Record, at: usize, list: &'a Json) -> impl Iterator<Item = usize> {
     list.list("entry").iter().filter_map(move |entry| record.resolve(at, entry.at("item")))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Documents, Expected, RecordLimits, build, read, trial};
+    use super::*;
+
+    const PATIENT: &str = r#"{"resourceType": "Patient", "id": "p", "identifier": [
+        {"system": "https://fhir.nhs.uk/Id/nhs-number", "value": "9990000018"}]}"#;
+
+    /// Every resource that a receiver makes of the message and that has the word is labelled.
+    fn kept(resources: &[&str]) {
+        const NOPAT: &str =
+            r#""meta": {"security": [{"system": "http://hl7.org/fhir/v3/ActCode", "code": "NOPAT"}]}"#;
+        let entries: Vec<String> = std::iter::once(&PATIENT)
+            .chain(resources)
+            .map(|r| format!(r#"{{"resource": {}}}"#, r.replace("NOPAT", NOPAT)))
+            .collect();
+        let bundle = format!(r#"{{"resourceType": "Bundle", "entry": [{}]}}"#, entries.join(","));
+        let record = Record::parse(bundle.as_bytes(), &RecordLimits::default()).unwrap();
+        let refused = build(&record, &trial::parameters(Interaction::Uk06), &Documents::new());
+        assert!(matches!(refused, Err(Refusal::LabelCannotTravel { .. })), "D11: {resources:?}");
+        let sent = build(&record, &trial::parameters(Interaction::Uk07), &Documents::new()).unwrap();
+        let received = read(&sent.xml, &Expected::default()).unwrap();
+        let bundle: serde_json::Value = serde_json::from_slice(&received.json).unwrap();
+        let said = bundle["entry"].as_array().unwrap().iter().map(|e| e["resource"].to_string());
+        let secret: Vec<String> = said.filter(|r| r.contains("SECRET")).collect();
+        assert!(!secret.is_empty(), "the word is kept: {resources:?}");
+        secret.iter().for_each(|r| assert!(r.contains("NOPAT"), "extract §9: {r}"));
+    }
+
+    const PLAN: &str = r#"{"resourceType": "MedicationRequest", "id": "m", "intent": "plan", "status": "active",
+        "medicationReference": {"reference": "Medication/d"}}"#;
+    const DRUG: &str = r#"{"resourceType": "Medication", "id": "d", "code": {"text": "Salve"}}"#;
+
+    #[test]
+    fn a_label_goes_with_the_words_into_another_statement() {
+        kept(&[
+            PLAN,
+            DRUG,
+            r#"{"resourceType": "MedicationStatement", "id": "s", NOPAT, "basedOn": [{"reference": "MedicationRequest/m"}],
+            "note": [{"text": "SECRET"}]}"#,
+        ]);
+        kept(&[
+            PLAN,
+            r#"{"resourceType": "Medication", "id": "d", NOPAT, "code": {"text": "Salve"}, "form": {"text": "SECRET"}}"#,
+        ]);
+        kept(&[
+            r#"{"resourceType": "Observation", "id": "o", "code": {"text": "Cough"}}"#,
+            r#"{"resourceType": "Condition", "id": "c", NOPAT, "code": {"text": "Cough"}, "note": [{"text": "SECRET"}],
+            "extension": [{"url": "x/Extension-CareConnect-ActualProblem-1", "valueReference": {"reference": "Observation/o"}}]}"#,
+        ]);
+    }
+
+    #[test]
+    fn a_label_on_what_holds_an_entry_is_the_entrys() {
+        const RESULT: &str = r#"{"resourceType": "Observation", "id": "o", "code": {"text": "SECRET"},
+            "specimen": {"reference": "Specimen/s"}}"#;
+        kept(&[
+            r#"{"resourceType": "DiagnosticReport", "id": "r", "result": [{"reference": "Observation/o"}]}"#,
+            r#"{"resourceType": "Specimen", "id": "s", NOPAT}"#,
+            RESULT,
+        ]);
+        kept(&[
+            r#"{"resourceType": "Encounter", "id": "e"}"#,
+            r#"{"resourceType": "List", "id": "l", NOPAT, "encounter": {"reference": "Encounter/e"},
+            "code": {"coding": [{"code": "325851000000107"}]}, "entry": [{"item": {"reference": "Observation/o"}}]}"#,
+            r#"{"resourceType": "Observation", "id": "o", "code": {"text": "SECRET"}}"#,
+        ]);
+        kept(&[
+            r#"{"resourceType": "Observation", "id": "h", NOPAT, "code": {"text": "Panel"},
+            "related": [{"type": "has-member", "target": {"reference": "Observation/o"}}]}"#,
+            r#"{"resourceType": "Observation", "id": "o", "code": {"text": "SECRET"}}"#,
+        ]);
+    }
+}

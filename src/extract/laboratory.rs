@@ -120,12 +120,8 @@ fn group(work: &mut Work<'_>, at: usize, results: &[usize], filing: &[usize], le
     let resource = work.json(at);
     let own = work.own(at);
     let mut draft = Draft::default();
-    observation::text(work, at, &mut draft);
+    observation::header_text(work, at, &mut draft);
     observation::components(work, at, &mut draft);
-    let value = resource.choice("value").and_then(|(kind, v)| quantities::words(kind, v));
-    draft.say("Value", value.as_deref());
-    draft.concept("Interpretation", resource.at("interpretation"));
-    quantities::say_ranges("Range", resource, &mut draft);
     let agent = observation::performer(work, at, &mut draft);
     let when = observation::when(resource, &mut draft);
     let mut inner = Xml::new();

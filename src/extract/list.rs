@@ -17,7 +17,6 @@ const TOLD: &[&str] = &[
     "title",
     "code",
     "date",
-    "orderedBy",
     "emptyReason",
     "encounter",
     "entry.item",

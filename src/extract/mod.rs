@@ -8,6 +8,7 @@
 mod account;
 mod agents;
 mod allergy;
+mod beside;
 mod codes;
 mod composition;
 mod consultation;

@@ -192,6 +192,16 @@ pub(super) fn text(work: &Work<'_>, at: usize, draft: &mut Draft) {
     unslotted::say(work, at, TOLD, draft);
 }
 
+/// The text of a header: it is a compound, which has no value, interpretation and range of its own.
+pub(super) fn header_text(work: &Work<'_>, at: usize, draft: &mut Draft) {
+    let resource = work.json(at);
+    text(work, at, draft);
+    let value = resource.choice("value").and_then(|(kind, v)| quantities::words(kind, v));
+    draft.say("Value", value.as_deref());
+    draft.concept("Interpretation", resource.at("interpretation"));
+    quantities::say_ranges("Range", resource, draft);
+}
+
 /// The components of an Observation, in words.
 pub(super) fn components(work: &Work<'_>, at: usize, draft: &mut Draft) {
     for component in work.json(at).list("component") {
@@ -247,7 +257,7 @@ fn plain(work: &mut Work<'_>, at: usize) -> Statement {
 }
 
 /// Leaves the state and hands the statement over.
-fn finish(
+pub(super) fn finish(
     work: &mut Work<'_>,
     at: usize,
     own: &str,
@@ -341,12 +351,8 @@ fn group(work: &mut Work<'_>, at: usize, members: &[usize]) -> Statement {
     let resource = work.json(at);
     let own = work.own(at);
     let mut draft = Draft::default();
-    text(work, at, &mut draft);
+    header_text(work, at, &mut draft);
     components(work, at, &mut draft);
-    let value = resource.choice("value").and_then(|(kind, v)| quantities::words(kind, v));
-    draft.say("Value", value.as_deref());
-    draft.concept("Interpretation", resource.at("interpretation"));
-    quantities::say_ranges("Range", resource, &mut draft);
     let agent = performer(work, at, &mut draft);
     let when = when(resource, &mut draft);
     let inner: Vec<Statement> = members.iter().filter_map(|m| statement(work, *m)).collect();

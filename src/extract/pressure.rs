@@ -2,7 +2,6 @@
 //!
 //! A triple that does not fit is left to `observation`, components in text: never lost.
 
-use super::account::Fault;
 use super::codes::{self, Lead};
 use super::dates;
 use super::draft::Draft;
@@ -63,16 +62,11 @@ pub(super) fn statement(work: &mut Work<'_>, at: usize, triple: &Triple<'_>) -> 
     let resource = work.json(at);
     let own = work.own(at);
     let mut draft = Draft::default();
-    observation::text(work, at, &mut draft);
-    // The panel is a compound, which has no interpretation of its own.
-    draft.concept("Interpretation", resource.at("interpretation"));
+    observation::header_text(work, at, &mut draft);
     for (name, part) in [("Systolic", triple.systolic), ("Diastolic", triple.diastolic)] {
         draft.concept(&format!("{name} Measurement Absent"), part.at("dataAbsentReason"));
         observation::part_rest(work, at, name, part, &mut draft);
     }
-    let value = resource.choice("value").and_then(|(kind, v)| quantities::words(kind, v));
-    draft.say("Value", value.as_deref());
-    quantities::say_ranges("Range", resource, &mut draft);
     let agent = observation::performer(work, at, &mut draft);
     let when = observation::when(resource, &mut draft);
     let ids = [work.part(at, "systolic"), work.part(at, "diastolic"), work.part(at, "narrative/0")];
@@ -109,20 +103,9 @@ pub(super) fn statement(work: &mut Work<'_>, at: usize, triple: &Triple<'_>) -> 
         }
         participant(x, "PRF", agent.as_deref());
     });
-    if x.replaced() {
-        draft.fault(Fault::CharactersReplaced);
-    }
     work.targets.insert(at, Target { id: own.clone(), class: "BATTERY", mood: "EVN" });
-    work.settle(at, &own, &draft);
-    Statement {
-        xml: x.into_text(),
-        kind: Kind::Communication,
-        time: when.available,
-        effective: when.effective,
-        author: agent.clone(),
-        performer: agent,
-        labelled: work.labelled[at],
-    }
+    let statement = observation::finish(work, at, &own, x, draft, when, agent);
+    Statement { kind: Kind::Communication, ..statement }
 }
 
 /// Value, interpretation and range of one component; what is not typed goes to the common narrative.

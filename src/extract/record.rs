@@ -2,7 +2,8 @@
 //!
 //! A malformed resource is kept as it is: the mapping degrades it, the record is not refused (extract §1.2).
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::LazyLock;
 
 use super::json::{Json, Unreadable};
 
@@ -58,6 +59,25 @@ pub struct Record<'a> {
     index: HashMap<String, usize>,
     patient: Option<usize>,
 }
+
+/// The resource types of FHIR STU3. What is none of them is not named in an account: it could be anybody's words.
+const TYPES: &str = "Account ActivityDefinition AdverseEvent AllergyIntolerance Appointment AppointmentResponse \
+    AuditEvent Basic Binary BodySite Bundle CapabilityStatement CarePlan CareTeam ChargeItem Claim ClaimResponse \
+    ClinicalImpression CodeSystem Communication CommunicationRequest CompartmentDefinition Composition ConceptMap \
+    Condition Consent Contract Coverage DataElement DetectedIssue Device DeviceComponent DeviceMetric DeviceRequest \
+    DeviceUseStatement DiagnosticReport DocumentManifest DocumentReference EligibilityRequest EligibilityResponse \
+    Encounter Endpoint EnrollmentRequest EnrollmentResponse EpisodeOfCare ExpansionProfile ExplanationOfBenefit \
+    FamilyMemberHistory Flag Goal GraphDefinition Group GuidanceResponse HealthcareService ImagingManifest \
+    ImagingStudy Immunization ImmunizationRecommendation ImplementationGuide Library Linkage List Location Measure \
+    MeasureReport Media Medication MedicationAdministration MedicationDispense MedicationRequest MedicationStatement \
+    MessageDefinition MessageHeader NamingSystem NutritionOrder Observation OperationDefinition OperationOutcome \
+    Organization Parameters Patient PaymentNotice PaymentReconciliation Person PlanDefinition Practitioner \
+    PractitionerRole Procedure ProcedureRequest ProcessRequest ProcessResponse Provenance Questionnaire \
+    QuestionnaireResponse ReferralRequest RelatedPerson RequestGroup ResearchStudy ResearchSubject RiskAssessment \
+    Schedule SearchParameter Sequence ServiceDefinition Slot Specimen StructureDefinition StructureMap Subscription \
+    Substance SupplyDelivery SupplyRequest Task TestReport TestScript ValueSet VisionPrescription";
+
+static KNOWN: LazyLock<HashSet<&str>> = LazyLock::new(|| TYPES.split_whitespace().collect());
 
 /// One resource, contained ones included.
 #[derive(Debug, Clone)]
@@ -125,9 +145,11 @@ impl<'a> Record<'a> {
 
     /// The documents to look for, in order; those with no address or with inline content are not among them.
     pub fn documents(&self) -> Vec<DocumentWanted> {
-        let references = self.entries.iter().filter(|e| e.kind == "DocumentReference");
-        let attachments =
-            references.flat_map(|e| e.json.list("content").iter().map(move |c| (e, c.at("attachment"))));
+        let attachments = self.entries.iter().flat_map(|e| {
+            let contents = e.json.list("content").iter().filter(|_| e.kind == "DocumentReference");
+            let forms = e.json.list("presentedForm").iter().filter(|_| e.kind == "DiagnosticReport");
+            contents.map(|c| c.at("attachment")).chain(forms).map(move |attachment| (e, attachment))
+        });
         attachments
             .filter(|(_, a)| a.at("data").text().is_none())
             .filter_map(|(entry, a)| {
@@ -155,6 +177,15 @@ impl<'a> Record<'a> {
 
     pub(super) fn patient(&self) -> Option<usize> {
         self.patient
+    }
+
+    /// The entry as an account names it: type and id, where they are FHIR's and nobody's words.
+    pub(super) fn named(&self, at: usize) -> String {
+        let key = &self.entries[at].key;
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-._#~/:".contains(c);
+        let (kind, id) = key.split_once('/').unwrap_or((key, ""));
+        let kind = if KNOWN.contains(kind) { kind } else { "Unknown" };
+        if id.chars().all(plain) { format!("{kind}/{id}") } else { format!("{kind}/~{at}") }
     }
 
     /// The resource that a Reference in entry `from` means.

@@ -175,11 +175,6 @@ fn said(work: &Work<'_>, at: usize, draft: &mut Draft) {
     for request in resource.list("basedOn") {
         draft.say("Based On", work.referred(at, request).as_deref());
     }
-    for form in resource.list("presentedForm") {
-        // No element of a report takes a file: what it is called is all that goes.
-        draft.fault(Fault::AttachmentAbsent);
-        draft.say("Presented Form", form.word("title").or(form.word("url")));
-    }
     for image in resource.list("image") {
         draft.say("Image", image.word("comment"));
     }

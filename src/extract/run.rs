@@ -10,7 +10,7 @@ use super::record::Record;
 use super::standing::{Part, part, plan_of, stands_for};
 use super::work::{Statement, Work};
 use super::{
-    Attachment, Documents, Extract, Finding, Parameters, Refusal, allergy, composition, document,
+    Attachment, Documents, Extract, Finding, Parameters, Refusal, allergy, beside, composition, document,
     immunization, labels, list, medication, message, narrative, observation, problem, report, request,
     validate,
 };
@@ -94,7 +94,7 @@ fn write(record: &Record, parameters: &Parameters, documents: &Documents) -> Res
     support(&mut work, &placement, &levels.folder);
     whole.into_iter().for_each(|at| work.degrade(at, Fault::TextTooLong));
     let xml = message::write(&work, &levels, &effective, compositions);
-    let states = record.entries().iter().map(|e| e.key.clone()).zip(work.states).collect();
+    let states = work.states.into_iter().enumerate().map(|(at, state)| (record.named(at), state)).collect();
     let account = Account::draw(states).map_err(|ids| Refusal::Unbalanced { ids })?;
     let mut ids = work.parts;
     ids.extend(work.own.into_iter().map(|(at, id)| (id, at)));
@@ -133,7 +133,11 @@ fn statements(work: &mut Work<'_>) -> HashMap<usize, Vec<Statement>> {
             "ReferralRequest" => request::referral(work, at),
             _ => narrative::statement(work, at),
         };
-        written.insert(at, statement.into_iter().collect());
+        let mut statements: Vec<Statement> = statement.into_iter().collect();
+        if entry.kind == "DiagnosticReport" && !statements.is_empty() {
+            statements.splice(0..0, beside::forms(work, at));
+        }
+        written.insert(at, statements);
     }
     problem::claim(work, &problems);
     for at in problems {
@@ -195,7 +199,7 @@ fn overlong(work: &mut Work<'_>, written: &mut HashMap<usize, Vec<Statement>>) -
     let entries: Vec<usize> = entries.map(|(at, _)| at).collect();
     for at in &entries {
         for (n, text) in record.entry(*at).overlong.iter().enumerate() {
-            let statement = document::overlong(work, *at, n, text);
+            let statement = beside::overlong(work, *at, n, text);
             written.entry(*at).or_default().push(statement);
         }
     }

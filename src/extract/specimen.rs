@@ -32,6 +32,37 @@ struct Facts {
     labelled: bool,
 }
 
+impl Facts {
+    /// The compound around the contents of a specimen.
+    fn write(&self, role: &str, level: &Level, inner: Xml, x: &mut Xml) {
+        x.with("component", &COMPONENT, |x| {
+            x.with("CompoundStatement", &[("classCode", "CLUSTER"), ("moodCode", "EVN")], |x| {
+                id(x, &self.own);
+                fixed(x, "123038009", "specimen (specimen)", None);
+                complete(x);
+                Span::Unknown.write(x, "NI");
+                dates::write(x, "availabilityTime", level.available.as_deref());
+                super::work::label(x, self.labelled);
+                x.with("specimen", &[("typeCode", "SPC")], |x| {
+                    x.with("specimenRole", &[("classCode", "SPEC")], |x| {
+                        id(x, role);
+                        if let Some(accession) = &self.accession {
+                            x.empty("id", &[("root", ACCESSION), ("extension", accession)]);
+                        }
+                        if self.collected != Span::Unknown {
+                            self.collected.write(x, "UNK");
+                        }
+                        let material = [("classCode", "MAT"), ("determinerCode", "INSTANCE")];
+                        let kind = self.kind.as_deref().unwrap_or_default();
+                        x.with("specimenSpecimenMaterial", &material, |x| x.leaf("desc", &[], kind));
+                    });
+                });
+                x.append(&inner.into_text());
+            });
+        });
+    }
+}
+
 /// Writes a specimen with its results; results without one get a specimen that says so, as receivers need it.
 pub(super) fn write(
     work: &mut Work<'_>,
@@ -42,7 +73,7 @@ pub(super) fn write(
 ) {
     let of = specimen.unwrap_or(level.report);
     let first = specimen.is_some_and(|s| work.states[s].is_none());
-    let facts = match specimen {
+    let mut facts = match specimen {
         Some(at) => facts(work, at, first, level),
         None => Facts {
             own: work.part(of, "specimen/none"),
@@ -54,7 +85,7 @@ pub(super) fn write(
         },
     };
     let mut inner = Xml::new();
-    let mut draft = facts.draft;
+    let mut draft = std::mem::take(&mut facts.draft);
     if specimen.is_some() && results.is_empty() {
         draft.add(Some(EMPTY));
     }
@@ -72,31 +103,7 @@ pub(super) fn write(
     if inner.replaced() {
         draft.fault(Fault::CharactersReplaced);
     }
-    x.with("component", &COMPONENT, |x| {
-        x.with("CompoundStatement", &[("classCode", "CLUSTER"), ("moodCode", "EVN")], |x| {
-            id(x, &facts.own);
-            fixed(x, "123038009", "specimen (specimen)", None);
-            complete(x);
-            Span::Unknown.write(x, "NI");
-            dates::write(x, "availabilityTime", level.available.as_deref());
-            super::work::label(x, facts.labelled);
-            x.with("specimen", &[("typeCode", "SPC")], |x| {
-                x.with("specimenRole", &[("classCode", "SPEC")], |x| {
-                    id(x, &role);
-                    if let Some(accession) = &facts.accession {
-                        x.empty("id", &[("root", ACCESSION), ("extension", accession)]);
-                    }
-                    if facts.collected != Span::Unknown {
-                        facts.collected.write(x, "UNK");
-                    }
-                    let material = [("classCode", "MAT"), ("determinerCode", "INSTANCE")];
-                    let kind = facts.kind.as_deref().unwrap_or_default();
-                    x.with("specimenSpecimenMaterial", &material, |x| x.leaf("desc", &[], kind));
-                });
-            });
-            x.append(&inner.into_text());
-        });
-    });
+    facts.write(&role, level, inner, x);
     if let Some(at) = specimen.filter(|_| first) {
         work.targets.insert(at, Target { id: facts.own.clone(), class: "CLUSTER", mood: "EVN" });
         work.settle(at, &facts.own, &draft);

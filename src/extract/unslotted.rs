@@ -108,7 +108,7 @@ fn classifies(name: &str, value: &Json) -> bool {
     let hl7 = |coding: &Json| coding.word("system").is_some_and(|s| s.contains("hl7.org"));
     let codings =
         if value.list("coding").is_empty() { std::slice::from_ref(value) } else { value.list("coding") };
-    matches!(name, "category" | "class" | "role") && codings.iter().all(hl7)
+    matches!(name, "category" | "class" | "role" | "orderedBy") && codings.iter().all(hl7)
 }
 
 /// The name in the address of an extension.

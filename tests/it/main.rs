@@ -13,6 +13,7 @@ mod control;
 mod crash;
 mod demonstration;
 mod dice;
+mod every_field;
 mod exact;
 mod extract_command;
 mod extracts;
