@@ -253,6 +253,23 @@ fn snomed_coding<'t>(code: Text<'t>, display: Text<'t>) -> Coding<'t> {
     Coding { system: fhir::SNOMED.into(), code, display, ..Coding::default() }
 }
 
+/// Whether a code only says that its entry was degraded on the way.
+pub(super) fn is_degraded(code: &str) -> bool {
+    let read = code.len() == 5 && code.starts_with("9bJ");
+    read || (code.len() == 15 && code.starts_with("1964") && DEGRADED.contains(&code))
+}
+
+/// Every degrade code of SNOMED CT (NPFIT-PC-BLD-0132).
+const DEGRADED: [&str; 7] = [
+    "196411000000103",
+    "196421000000109",
+    "196431000000106",
+    "196441000000102",
+    "196451000000104",
+    "196461000000101",
+    "196471000000108",
+];
+
 /// Reads a CD as it is.
 pub(super) fn plain<'t>(code: Element<'t>, draft: &mut Draft) -> CodeableConcept<'t> {
     let own = std::iter::once(code).chain(code.all("translation"));

@@ -203,6 +203,19 @@ fn moment_of(wall: DateTime, offset: Option<i16>) -> Option<jiff::Zoned> {
     }
 }
 
+/// Whether the calendar has the day, month or year of these digits; other lengths say neither.
+pub(super) fn is_day(digits: &str) -> bool {
+    let part = |range: std::ops::Range<usize>| digits.get(range).and_then(|p| p.parse::<i8>().ok());
+    let year = digits.get(..4).and_then(|year| year.parse::<i16>().ok());
+    match digits.len() {
+        6 | 8 => {
+            let day = if digits.len() == 8 { part(6..8) } else { Some(1) };
+            year.zip(part(4..6)).zip(day).is_some_and(|((y, m), d)| Date::new(y, m, d).is_ok())
+        }
+        _ => true,
+    }
+}
+
 /// Whether two times in wire form are of one day, as far as both say.
 pub(super) fn same_day(one: &str, other: &str) -> bool {
     let known = one.len().min(other.len()).min(8);

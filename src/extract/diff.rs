@@ -8,7 +8,8 @@ use std::collections::HashMap;
 use serde::Serialize;
 
 use super::tree::{Element, Tree};
-use super::{Expected, ReadRefusal, dates, problem, result};
+use super::{Expected, ReadRefusal, codes, dates, problem, quantities, result};
+use crate::model::NhsNumber;
 
 /// One statement without its ids.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -23,11 +24,15 @@ pub struct Said {
     pub value: String,
     /// Its text.
     pub text: String,
+    /// Its codes, translations included, in order of the alphabet; codes that only say that one was missing are left out.
+    pub codes: Vec<String>,
 }
 
 /// What two extracts say.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Difference {
+    /// Whether they are of one patient, as far as both say.
+    pub same_patient: bool,
     /// Statements that both have.
     pub both: usize,
     /// Statements that only the first has, in order of date.
@@ -36,32 +41,48 @@ pub struct Difference {
     pub only_second: Vec<Said>,
 }
 
-/// Compares two messages.
-pub(super) fn compare(first: &[u8], second: &[u8]) -> Result<Difference, ReadRefusal> {
-    let (first, second) = (statements(first)?, statements(second)?);
-    let total = first.len();
-    let mut count: HashMap<&Said, i64> = HashMap::new();
-    for said in &second {
-        *count.entry(said).or_default() += 1;
+/// What one extract says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    patient: Option<NhsNumber>,
+    statements: Vec<Said>,
+}
+
+/// What a person sees of a statement: two with other codes can look the same.
+type Shown<'s> = (&'s str, &'s str, &'s str, &'s str, &'s str);
+
+impl Said {
+    fn shown(&self) -> Shown<'_> {
+        (&self.date, self.kind, &self.words, &self.value, &self.text)
+    }
+}
+
+/// Compares what two messages say.
+pub(super) fn compare(first: &Told, second: &Told) -> Difference {
+    let mut known: HashMap<Shown<'_>, Vec<&Said>> = HashMap::new();
+    for said in &second.statements {
+        known.entry(said.shown()).or_default().push(said);
     }
     let mut only_first = Vec::new();
-    for said in &first {
-        match count.get_mut(said).filter(|n| **n > 0) {
-            Some(n) => *n -= 1,
+    for said in &first.statements {
+        let alike = known.get_mut(&said.shown());
+        match alike.and_then(|alike| Some((alike.iter().rposition(|s| s.codes == said.codes)?, alike))) {
+            Some((at, alike)) => drop(alike.swap_remove(at)),
             None => only_first.push(said.clone()),
         }
     }
-    let mut only_second: Vec<Said> = Vec::new();
-    for (said, n) in count {
-        only_second.extend((0..n).map(|_| said.clone()));
-    }
+    let mut only_second: Vec<Said> = known.into_values().flatten().cloned().collect();
     only_first.sort();
     only_second.sort();
-    Ok(Difference { both: total - only_first.len(), only_first, only_second })
+    let same_patient = match (&first.patient, &second.patient) {
+        (Some(first), Some(second)) => first == second,
+        (_, _) => true,
+    };
+    Difference { same_patient, both: first.statements.len() - only_first.len(), only_first, only_second }
 }
 
-/// What every statement of a message says.
-pub(super) fn statements(message: &[u8]) -> Result<Vec<Said>, ReadRefusal> {
+/// What a message says, and of whom.
+pub(super) fn tell(message: &[u8]) -> Result<Told, ReadRefusal> {
     let tree = Tree::parse(message, Expected::default().most_bytes)?;
     if !tree.elements().any(|e| e.name() == "EhrExtract") {
         return Err(ReadRefusal::NoExtract);
@@ -71,7 +92,10 @@ pub(super) fn statements(message: &[u8]) -> Result<Vec<Said>, ReadRefusal> {
     for element in tree.elements().filter(|e| e.child("code").is_some()) {
         named.extend(element.of("id", "root").map(|id| (id, element)));
     }
-    Ok(tree.elements().filter_map(|e| said(e, &named)).collect())
+    let patient = tree.elements().find(|e| e.name() == "recordTarget");
+    let number = patient.and_then(|p| p.down(&["patient", "id"])?.attribute("extension"));
+    let number = number.and_then(|number| NhsNumber::parse(number).ok());
+    Ok(Told { patient: number, statements: tree.elements().filter_map(|e| said(e, &named)).collect() })
 }
 
 fn said(element: Element<'_>, named: &HashMap<&str, Element<'_>>) -> Option<Said> {
@@ -82,6 +106,7 @@ fn said(element: Element<'_>, named: &HashMap<&str, Element<'_>>) -> Option<Said
         words: element.child("code").map(words).unwrap_or_default(),
         value: String::new(),
         text: plain(result::annotations(element).join(" ")),
+        codes: element.child("code").map(codes_of).unwrap_or_default(),
     };
     match element.name() {
         "ObservationStatement" => said.value = value(element),
@@ -93,7 +118,9 @@ fn said(element: Element<'_>, named: &HashMap<&str, Element<'_>>) -> Option<Said
             let name =
                 element.down(&["conditionNamed", "namedStatementRef"]).and_then(|n| n.of("id", "root"));
             said.value = problem::standing(element);
-            said.words = name.and_then(|id| named.get(id)?.child("code")).map(words).unwrap_or_default();
+            let code = name.and_then(|id| named.get(id)?.child("code"));
+            said.words = code.map(words).unwrap_or_default();
+            said.codes = code.map(codes_of).unwrap_or_default();
         }
         name if name.starts_with("ehrSupply") => supply(element, &mut said),
         _ => {}
@@ -134,6 +161,14 @@ fn words(code: Element<'_>) -> String {
     plain(own.or_else(other).or(code.attribute("code")).unwrap_or_default().to_owned())
 }
 
+fn codes_of(code: Element<'_>) -> Vec<String> {
+    let all = std::iter::once(code).chain(code.all("translation")).filter_map(|c| c.attribute("code"));
+    let mut codes: Vec<String> = all.filter(|c| !codes::is_degraded(c)).map(str::to_owned).collect();
+    codes.sort_unstable();
+    codes.dedup();
+    codes
+}
+
 fn value(element: Element<'_>) -> String {
     let Some(value) = element.child("value") else { return String::new() };
     let measured = |e: Element<'_>| {
@@ -143,7 +178,7 @@ fn value(element: Element<'_>) -> String {
     };
     let bounds = [("low", ">"), ("high", "<")].into_iter().filter_map(|(bound, sign)| {
         let bound = value.child(bound)?;
-        let equal = bound.attribute("inclusive") == Some("true");
+        let equal = quantities::inclusive(bound);
         Some(format!("{sign}{} {}", if equal { "=" } else { "" }, measured(bound)))
     });
     let parts: Vec<String> = std::iter::once(measured(value)).chain(bounds).collect();
@@ -156,6 +191,7 @@ fn supply(element: Element<'_>, said: &mut Said) {
     let drug = statement
         .and_then(|s| s.down(&["consumable", "manufacturedProduct", "manufacturedMaterial", "code"]));
     said.words = drug.map(words).unwrap_or_default();
+    said.codes = drug.map(codes_of).unwrap_or_default();
     let quantity = element.child("quantity");
     let unit = quantity.and_then(|q| q.down(&["translation", "originalText"])).and_then(Element::text);
     let number = quantity.and_then(|q| q.attribute("value"));
@@ -177,6 +213,22 @@ mod tests {
     use super::*;
     use crate::extract::trial::extract;
 
+    fn told(message: &str) -> Told {
+        tell(message.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn another_code_or_another_patient_is_a_difference() {
+        let (first, _) = extract(
+            r#"{"resourceType": "Observation", "id": "o", "code": {"coding": [
+            {"system": "http://snomed.info/sct", "code": "27113001", "display": "Weight"}]}}"#,
+        );
+        let found = compare(&told(&first), &told(&first.replace("27113001", "50373000")));
+        assert_eq!(found.only_first[0].codes, ["27113001"], "though the words are the same");
+        let other = compare(&told(&first), &told(&first.replace("9990000018", "9990000026")));
+        assert!(other.only_first.is_empty() && !other.same_patient);
+    }
+
     #[test]
     fn a_statement_more_and_one_changed_are_named_and_ids_are_not() {
         let one = r#"{"resourceType": "Observation", "id": "05E9B02E-2991-4AE1-BFCF-444095DFEBD8",
@@ -184,17 +236,17 @@ mod tests {
         let other = r#"{"resourceType": "ProcedureRequest", "id": "p", "intent": "plan", "code": {"text": "Review"}}"#;
         let (first, _) = extract(one);
         let (same, _) = extract(&one.replace("05E9B02E", "15E9B02E"));
-        let equal = compare(first.as_bytes(), same.as_bytes()).unwrap();
+        let equal = compare(&told(&first), &told(&same));
         assert_eq!(
             (equal.both, equal.only_first.len(), equal.only_second.len()),
             (1, 0, 0),
             "ids mean nothing"
         );
         let (second, _) = extract(&format!("{},{other}", one.replace("80.5", "85.0")));
-        let found = compare(first.as_bytes(), second.as_bytes()).unwrap();
+        let found = compare(&told(&first), &told(&second));
         assert_eq!(found.only_first[0].value, "80.5 kg");
         let kinds: Vec<_> = found.only_second.iter().map(|s| (s.kind, s.words.as_str())).collect();
         assert_eq!(kinds, [("plan", "Review"), ("observation", "Weight")]);
-        assert_eq!(compare(b"<a/>", second.as_bytes()), Err(ReadRefusal::NoExtract));
+        assert_eq!(tell(b"<a/>"), Err(ReadRefusal::NoExtract));
     }
 }

@@ -32,7 +32,7 @@ pub(super) enum Json<'a> {
 /// Why a text is no JSON document we take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unreadable {
-    NotJson,
+    NotJson { line: usize, column: usize },
     TooDeep,
 }
 
@@ -42,11 +42,11 @@ impl<'a> Json<'a> {
     /// Reads a document of at most `depth` levels (serde_json itself takes no more than 127).
     pub(super) fn parse(bytes: &'a [u8], depth: usize) -> Result<Self, Unreadable> {
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-        let text = std::str::from_utf8(bytes).map_err(|_| Unreadable::NotJson)?;
+        let text = std::str::from_utf8(bytes).map_err(|e| not_utf8(bytes, e.valid_up_to()))?;
         match Self::read(text, depth) {
             // Half a surrogate pair is no reason to refuse a record: the character is replaced.
-            Err(Unreadable::NotJson) => {
-                let mended = mended(text).ok_or(Unreadable::NotJson)?;
+            Err(Unreadable::NotJson { line, column }) => {
+                let mended = mended(text).ok_or(Unreadable::NotJson { line, column })?;
                 Json::read(&mended, depth).map(Json::into_owned)
             }
             read => read,
@@ -60,7 +60,7 @@ impl<'a> Json<'a> {
         match value.and_then(|value| deserializer.end().map(|()| value)) {
             Ok(value) => Ok(value),
             Err(_) if too_deep.get() => Err(Unreadable::TooDeep),
-            Err(_) => Err(Unreadable::NotJson),
+            Err(e) => Err(Unreadable::NotJson { line: e.line(), column: e.column() }),
         }
     }
 
@@ -223,6 +223,13 @@ impl<'a> Json<'a> {
     }
 }
 
+/// Where the first byte is that no UTF-8 text has.
+fn not_utf8(bytes: &[u8], valid: usize) -> Unreadable {
+    let line = 1 + bytes[..valid].iter().filter(|b| **b == b'\n').count();
+    let column = 1 + bytes[..valid].iter().rev().take_while(|b| **b != b'\n').count();
+    Unreadable::NotJson { line, column }
+}
+
 fn cut(text: &str, most: usize, marker: &str) -> Box<str> {
     (text[..text.floor_char_boundary(most)].to_owned() + marker).into()
 }
@@ -383,8 +390,9 @@ mod tests {
     fn depth_is_bounded_and_rubbish_refused() {
         let deep = [vec![b'['; 100], vec![b']'; 100]].concat();
         assert_eq!(Json::parse(&deep, 64), Err(Unreadable::TooDeep));
-        assert_eq!(Json::parse(b"{", 64), Err(Unreadable::NotJson));
-        assert_eq!(Json::parse(br#"{"a": 1} x"#, 64), Err(Unreadable::NotJson));
+        assert_eq!(Json::parse(b"{", 64), Err(Unreadable::NotJson { line: 1, column: 1 }));
+        assert_eq!(Json::parse(br#"{"a": 1} x"#, 64), Err(Unreadable::NotJson { line: 1, column: 10 }));
+        assert_eq!(Json::parse(b"{\n \xff", 64), Err(Unreadable::NotJson { line: 2, column: 2 }));
     }
 
     #[test]

@@ -7,7 +7,6 @@ use super::json::Json;
 use super::observation;
 use super::placement::Placement;
 use super::record::{Entry, Record};
-use super::standing::plan_of;
 use super::work::Work;
 use super::{Interaction, Refusal, laboratory};
 
@@ -51,10 +50,10 @@ fn edges(work: &Work<'_>, placement: &Placement) -> Vec<(usize, usize)> {
     edges.extend(work.members.iter().map(|(member, header)| (*header, *member)));
     edges.extend(work.held.iter().map(|(held, report)| (*report, *held)));
     edges.extend(observation::questionnaires(record));
+    edges.extend(work.plans.iter().map(|(stated, plan)| (*stated, *plan)));
     edges.extend(work.problems.iter().flat_map(|(of, problems)| problems.iter().map(|p| (*p, *of))));
     for (at, entry) in record.entries().iter().enumerate() {
         edges.extend(entry.container.map(|container| (container, at)));
-        edges.extend(plan_of(record, at).map(|plan| (at, plan)));
         let said = match entry.kind.as_str() {
             "Observation" => laboratory::specimen(record, at),
             "MedicationRequest" | "MedicationStatement" => {

@@ -65,9 +65,10 @@ mod trial;
 use std::collections::HashMap;
 
 pub use account::{Account, AccountEntry, Fault, State, Unsent};
-pub use diff::{Difference, Said};
+pub use diff::{Difference, Said, Told};
 pub use flaw::{Finding, Flaw, Wrong};
 pub use record::{DocumentWanted, Record, RecordFault, RecordLimits};
+pub use validate::MOST as MOST_FLAWS;
 
 use crate::model::{Asid, ConversationId, MessageId, NhsNumber, OdsCode, Timestamp};
 
@@ -233,11 +234,14 @@ pub enum Refusal {
     /// The patient has no valid NHS number.
     #[error("the patient of the record has no valid NHS number")]
     NhsNumberMissing,
+    /// Two patients with different numbers.
+    #[error("the record has two patients with different NHS numbers")]
+    TwoPatients,
     /// The record is somebody else's.
     #[error("the record is another patient's")]
     AnotherPatient,
     /// A labelled entry cannot travel in a message without labels (D11).
-    #[error("{count} entries have a confidentiality label, which this message cannot carry")]
+    #[error("{count} entries have a confidentiality label, which only RCMR_IN030000UK07 carries")]
     LabelCannotTravel {
         /// How many entries.
         count: usize,
@@ -268,8 +272,13 @@ pub fn validate(message: &[u8]) -> Vec<Finding> {
     validate::all(message)
 }
 
+/// What a message says, and of whom, to be compared with another.
+pub fn tell(message: &[u8]) -> Result<Told, ReadRefusal> {
+    diff::tell(message)
+}
+
 /// What one message says that another does not.
-pub fn diff(first: &[u8], second: &[u8]) -> Result<Difference, ReadRefusal> {
+pub fn compare(first: &Told, second: &Told) -> Difference {
     diff::compare(first, second)
 }
 
@@ -338,14 +347,19 @@ pub struct Reading {
     pub account: Account,
     /// Documents that were not sent.
     pub missing: Vec<MissingDocument>,
+    /// The NHS number that the extract says, when it is valid.
+    pub nhs_number: Option<NhsNumber>,
 }
 
 /// Why a received message gives no record. Nothing else refuses one (extract §1.2).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReadRefusal {
     /// Not well-formed XML, or with a document type.
-    #[error("the message is not well-formed XML")]
-    NotXml,
+    #[error("the message is not well-formed XML in UTF-8 without a document type: see line {line}")]
+    NotXml {
+        /// The line, from 1, at which reading stopped.
+        line: usize,
+    },
     /// Nested too deep.
     #[error("the message is nested deeper than an extract can be")]
     TooDeep,
@@ -372,7 +386,7 @@ pub enum ReadRefusal {
 impl From<tree::Untaken> for ReadRefusal {
     fn from(untaken: tree::Untaken) -> Self {
         match untaken {
-            tree::Untaken::NotXml => Self::NotXml,
+            tree::Untaken::NotXml(line) => Self::NotXml { line },
             tree::Untaken::TooDeep => Self::TooDeep,
             tree::Untaken::TooLarge => Self::TooLarge,
         }

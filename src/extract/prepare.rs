@@ -41,7 +41,7 @@ pub(super) fn whose(record: &Record) -> Result<NhsNumber, Refusal> {
     for number in numbers {
         let number = NhsNumber::parse(number).map_err(|_| Refusal::NhsNumberMissing)?;
         if *found.get_or_insert(number) != number {
-            return Err(Refusal::NhsNumberMissing);
+            return Err(Refusal::TwoPatients);
         }
     }
     found.ok_or(Refusal::NhsNumberMissing)
@@ -62,6 +62,8 @@ pub(super) fn prepare<'a>(
     let mut ids = Ids::new(&[parameters.from_ods.as_str(), &parameters.extract_id]);
     ids.reserve(&parameters.extract_id);
     ids.reserve(&message_id(parameters));
+    let plans: HashMap<usize, usize> =
+        (0..record.entries().len()).filter_map(|at| Some((at, plan_of(record, at)?))).collect();
     let mut own = HashMap::new();
     for fits in [Fit::Whole, Fit::Prefix] {
         for wave in [&["Encounter"][..], &["DiagnosticReport"], &[], &["Condition"]] {
@@ -69,9 +71,10 @@ pub(super) fn prepare<'a>(
             for (at, entry) in record.entries().iter().enumerate() {
                 let turn =
                     if wave.is_empty() { !special(&entry.kind) } else { wave.contains(&entry.kind.as_str()) };
-                let has_id = matches!(part(entry), Part::Statement | Part::Consultation)
-                    && plan_of(record, at).is_none();
-                if turn && has_id && (entry.id.len() == 36) == (fits == Fit::Whole) {
+                let has_id = || {
+                    matches!(part(entry), Part::Statement | Part::Consultation) && !plans.contains_key(&at)
+                };
+                if (entry.id.len() == 36) == (fits == Fit::Whole) && turn && has_id() {
                     own.insert(at, ids.claim(&entry.key, &entry.id));
                 }
             }
@@ -81,8 +84,8 @@ pub(super) fn prepare<'a>(
     let labelled = record.entries().iter().map(labels::is_labelled).collect();
     let mut stated: HashMap<usize, Vec<usize>> = HashMap::new();
     for at in 0..record.entries().len() {
-        if let Some(plan) = plan_of(record, at) {
-            stated.entry(plan).or_default().push(at);
+        if let Some(plan) = plans.get(&at) {
+            stated.entry(*plan).or_default().push(at);
         }
     }
     let members = members(record);
@@ -100,6 +103,7 @@ pub(super) fn prepare<'a>(
         attachments: Vec::new(),
         labelled,
         stated,
+        plans,
         held: report::contents(record, &members),
         members,
         children: problem::children(record),

@@ -309,7 +309,10 @@ fn named(work: &mut Work<'_>, at: usize, own: &str, facts: &Facts, draft: &mut D
     x.with("ObservationStatement", &OBSERVATION, |x| {
         id(x, own);
         match &facts.transformed {
-            Some(_) => fixed(x, "55607006", "Problem", Some(shown.as_deref().unwrap_or("Problem"))),
+            Some(_) => {
+                let words = Some(shown.as_deref().unwrap_or("Problem"));
+                codes::under(x, ("55607006", "Problem"), words, resource.at("code"), draft);
+            }
             None => codes::write(x, "code", resource.at("code"), Lead::Description, draft),
         }
         complete(x);

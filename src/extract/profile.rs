@@ -117,6 +117,10 @@ fn is_oid(text: &str) -> bool {
 
 fn is_time(text: &str) -> bool {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    // The schema takes the thirtieth of February; no calendar does.
+    if !super::dates::is_day(&text[..digits.min(8)]) {
+        return false;
+    }
     match (digits, &text[digits..]) {
         (1..=14, "") => true,
         (9..=14, offset) => offset

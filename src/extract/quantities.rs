@@ -289,7 +289,8 @@ pub(super) fn read<'t>(statement: Element<'t>, draft: &mut Draft) -> Measured<'t
     Measured { quantity: Some(quantity), words: None }
 }
 
-fn inclusive(bound: Element<'_>) -> bool {
+/// Whether a bound belongs to the interval; the schema says so where the bound does not.
+pub(super) fn inclusive(bound: Element<'_>) -> bool {
     bound.attribute("inclusive").is_none_or(|inclusive| inclusive == "true")
 }
 

@@ -75,14 +75,14 @@ pub(super) fn read(message: &[u8], expected: &Expected) -> Result<super::Reading
     let number = people::whose(extract, expected)?;
     let first = whole(&tree, extract, expected, number, message.len(), Denied::These(HashSet::new()));
     let broken = first.broken();
-    if broken.is_empty() {
-        return first.finish();
+    let mut last = first;
+    if !broken.is_empty() {
+        last = whole(&tree, extract, expected, number, message.len(), Denied::These(broken));
+        if !last.broken().is_empty() {
+            last = whole(&tree, extract, expected, number, message.len(), Denied::All);
+        }
     }
-    let second = whole(&tree, extract, expected, number, message.len(), Denied::These(broken));
-    if second.broken().is_empty() {
-        return second.finish();
-    }
-    whole(&tree, extract, expected, number, message.len(), Denied::All).finish()
+    Ok(super::Reading { nhs_number: number, ..last.finish()? })
 }
 
 fn whole<'t>(
@@ -417,7 +417,7 @@ impl<'t> Reading<'t> {
         let progress = self.statements.iter().zip(self.progress.into_iter().skip(1));
         let states = progress.map(|(statement, p)| (format!("{}/{}", shown(*statement), p.id), p.state));
         let account = Account::draw(states.collect()).map_err(|ids| ReadRefusal::Unbalanced { ids })?;
-        Ok(super::Reading { json: self.bundle, account, missing: self.missing })
+        Ok(super::Reading { json: self.bundle, account, missing: self.missing, nhs_number: None })
     }
 }
 

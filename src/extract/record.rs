@@ -6,6 +6,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::LazyLock;
 
 use super::json::{Json, Unreadable};
+use crate::model::NhsNumber;
 
 /// Bytes of one text that a statement holds at most: common XML parsers refuse texts of ten million. A longer one goes
 /// whole into a file beside the message.
@@ -33,8 +34,13 @@ impl Default for RecordLimits {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum RecordFault {
     /// Not a JSON document.
-    #[error("the record is not JSON")]
-    NotJson,
+    #[error("the record is not JSON at line {line}, column {column}; fetch it again from its source")]
+    NotJson {
+        /// The line, from 1.
+        line: usize,
+        /// The byte in the line, from 1.
+        column: usize,
+    },
     /// JSON, but no FHIR Bundle.
     #[error("the record is not a FHIR Bundle")]
     NotBundle,
@@ -115,7 +121,7 @@ impl<'a> Record<'a> {
             return Err(RecordFault::TooLarge { limit: limits.bytes });
         }
         let mut bundle = Json::parse(bytes, limits.depth).map_err(|why| match why {
-            Unreadable::NotJson => RecordFault::NotJson,
+            Unreadable::NotJson { line, column } => RecordFault::NotJson { line, column },
             Unreadable::TooDeep => RecordFault::TooDeep { limit: limits.depth },
         })?;
         if bundle.word("resourceType") != Some("Bundle") {
@@ -125,11 +131,10 @@ impl<'a> Record<'a> {
         for mut entry in bundle.take("entry").into_items() {
             // An entry that is no object may still have words.
             let resource = if entry.is_object() { entry.take("resource") } else { entry.clone() };
-            if !resource.is_nothing() {
-                let at = record.add(resource, None);
-                if let Some(url) = entry.word("fullUrl") {
-                    record.index.entry(url.to_owned()).or_insert(at);
-                }
+            // One without a resource says nothing, and is counted all the same.
+            let at = record.add(resource, None);
+            if let Some(url) = entry.word("fullUrl") {
+                record.index.entry(url.to_owned()).or_insert(at);
             }
         }
         record.patient = record.entries.iter().position(|e| e.kind == "Patient" && e.container.is_none());
@@ -185,7 +190,8 @@ impl<'a> Record<'a> {
         let plain = |c: char| c.is_ascii_alphanumeric() || "-._#~/:".contains(c);
         let (kind, id) = key.split_once('/').unwrap_or((key, ""));
         let kind = if KNOWN.contains(kind) { kind } else { "Unknown" };
-        if id.chars().all(plain) { format!("{kind}/{id}") } else { format!("{kind}/~{at}") }
+        let number = NhsNumber::parse(id).is_ok();
+        if id.chars().all(plain) && !number { format!("{kind}/{id}") } else { format!("{kind}/~{at}") }
     }
 
     /// The resource that a Reference in entry `from` means.
@@ -285,7 +291,7 @@ mod tests {
         let parse =
             |text: &str, bytes| Record::parse(text.as_bytes(), &RecordLimits { bytes, depth: 8 }).err();
         assert_eq!(parse("{}", 10), Some(RecordFault::NotBundle));
-        assert_eq!(parse("[", 10), Some(RecordFault::NotJson));
+        assert_eq!(parse("[", 10), Some(RecordFault::NotJson { line: 1, column: 1 }));
         assert_eq!(parse("[[[[[[[[[]]]]]]]]]", 100), Some(RecordFault::TooDeep { limit: 8 }));
         assert_eq!(parse("{}", 1), Some(RecordFault::TooLarge { limit: 1 }));
     }

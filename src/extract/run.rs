@@ -7,7 +7,7 @@ use super::dates::Span;
 use super::placement::Placement;
 use super::prepare::{identify, levels, prepare};
 use super::record::Record;
-use super::standing::{Part, part, plan_of, stands_for};
+use super::standing::{Part, part, stands_for};
 use super::work::{Statement, Work};
 use super::{
     Attachment, Documents, Extract, Finding, Parameters, Refusal, allergy, beside, composition, document,
@@ -110,7 +110,7 @@ fn statements(work: &mut Work<'_>) -> HashMap<usize, Vec<Statement>> {
         if part(entry) != Part::Statement
             || work.members.contains_key(&at)
             || work.held.contains_key(&at)
-            || plan_of(work.record, at).is_some()
+            || work.plans.contains_key(&at)
         {
             continue;
         }
@@ -230,8 +230,8 @@ fn support(work: &mut Work<'_>, placement: &Placement, folder: &str) {
         work.merge(at, &agent);
     }
     for (at, entry) in work.record.entries().iter().enumerate() {
-        if let Some(plan) = plan_of(work.record, at) {
-            let into = work.own(plan);
+        if let Some(plan) = work.plans.get(&at) {
+            let into = work.own(*plan);
             work.merge(at, &into);
         }
         if entry.kind == "Patient" {
@@ -259,8 +259,8 @@ fn holder(work: &Work<'_>, placement: &Placement, by: usize) -> Option<String> {
     if let Some(own) = work.own.get(&by) {
         return Some(own.clone());
     }
-    if let Some(plan) = plan_of(work.record, by) {
-        return Some(work.own(plan));
+    if let Some(plan) = work.plans.get(&by) {
+        return Some(work.own(*plan));
     }
     placement.structural.get(&by).map(|c| work.own(placement.consultations[*c].encounter))
 }

@@ -19,9 +19,16 @@ const DEPTH: usize = 128;
 /// Why bytes are no message we take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Untaken {
-    NotXml,
+    /// From that line on, from 1.
+    NotXml(usize),
     TooDeep,
     TooLarge,
+}
+
+/// What stops the reading.
+enum Broken {
+    NotXml,
+    TooDeep,
 }
 
 /// All elements of a message in the order they begin.
@@ -52,33 +59,16 @@ impl<'a> Tree<'a> {
             return Err(Untaken::TooLarge);
         }
         let message = message.strip_prefix(b"\xef\xbb\xbf").unwrap_or(message);
-        let text = std::str::from_utf8(message).map_err(|_| Untaken::NotXml)?;
+        let line = |bytes: usize| 1 + message[..bytes].iter().filter(|b| **b == b'\n').count();
+        let text = std::str::from_utf8(message).map_err(|e| Untaken::NotXml(line(e.valid_up_to())))?;
         let mut growing = Growing::new(text);
         let mut reader = NsReader::from_str(text);
-        loop {
-            let (namespace, event) = reader.read_resolved_event().map_err(|_| Untaken::NotXml)?;
-            match event {
-                Event::Start(tag) => growing.open(&tag, &namespace)?,
-                Event::Empty(tag) => {
-                    growing.open(&tag, &namespace)?;
-                    growing.close();
-                }
-                Event::End(_) => growing.close(),
-                Event::Text(words) => growing.text(line_ends(words.into_inner()))?,
-                Event::CData(words) => growing.text(line_ends(words.into_inner()))?,
-                Event::GeneralRef(name) => {
-                    let character = name.resolve_char_ref().map_err(|_| Untaken::NotXml)?;
-                    let text: Cow<'_, str> = match character {
-                        Some(character) => character.to_string().into(),
-                        None => {
-                            quick_xml::escape::resolve_predefined_entity(&name).ok_or(Untaken::NotXml)?.into()
-                        }
-                    };
-                    growing.text(text)?;
-                }
-                Event::DocType(_) => return Err(Untaken::NotXml),
-                Event::Comment(_) | Event::PI(_) | Event::Decl(_) => {}
-                Event::Eof => return growing.finish(),
+        match growing.read(&mut reader) {
+            Ok(()) => growing.finish().map_err(|_| Untaken::NotXml(line(message.len()))),
+            Err(Broken::TooDeep) => Err(Untaken::TooDeep),
+            Err(Broken::NotXml) => {
+                let at = usize::try_from(reader.buffer_position()).unwrap_or(message.len());
+                Err(Untaken::NotXml(line(at.min(message.len()))))
             }
         }
     }
@@ -110,12 +100,41 @@ impl<'a> Growing<'a> {
         Self { message, tree, open: Vec::new() }
     }
 
-    fn open(&mut self, tag: &BytesStart<'_>, namespace: &ResolveResult<'_>) -> Result<(), Untaken> {
+    fn read(&mut self, reader: &mut NsReader<&'a [u8]>) -> Result<(), Broken> {
+        loop {
+            let (namespace, event) = reader.read_resolved_event().map_err(|_| Broken::NotXml)?;
+            match event {
+                Event::Start(tag) => self.open(&tag, &namespace)?,
+                Event::Empty(tag) => {
+                    self.open(&tag, &namespace)?;
+                    self.close();
+                }
+                Event::End(_) => self.close(),
+                Event::Text(words) => self.text(line_ends(words.into_inner()))?,
+                Event::CData(words) => self.text(line_ends(words.into_inner()))?,
+                Event::GeneralRef(name) => {
+                    let character = name.resolve_char_ref().map_err(|_| Broken::NotXml)?;
+                    let text: Cow<'_, str> = match character {
+                        Some(character) => character.to_string().into(),
+                        None => {
+                            quick_xml::escape::resolve_predefined_entity(&name).ok_or(Broken::NotXml)?.into()
+                        }
+                    };
+                    self.text(text)?;
+                }
+                Event::DocType(_) => return Err(Broken::NotXml),
+                Event::Comment(_) | Event::PI(_) | Event::Decl(_) => {}
+                Event::Eof => return Ok(()),
+            }
+        }
+    }
+
+    fn open(&mut self, tag: &BytesStart<'_>, namespace: &ResolveResult<'_>) -> Result<(), Broken> {
         if self.open.len() == DEPTH {
-            return Err(Untaken::TooDeep);
+            return Err(Broken::TooDeep);
         }
         // Bounded by the length of the message, which fits.
-        let at = u32::try_from(self.tree.nodes.len()).map_err(|_| Untaken::TooLarge)?;
+        let at = u32::try_from(self.tree.nodes.len()).map_err(|_| Broken::NotXml)?;
         let parent = match self.open.last_mut() {
             Some((parent, last)) => {
                 let elder = std::mem::replace(last, at);
@@ -126,16 +145,16 @@ impl<'a> Growing<'a> {
                 *parent
             }
             None if at == 0 => NONE,
-            None => return Err(Untaken::NotXml),
+            None => return Err(Broken::NotXml),
         };
         let known = matches!(namespace, ResolveResult::Bound(space) if *space == HL7);
         let name = if known { self.within(tag.local_name().into_inner()) } else { "" };
         let from = self.tree.attributes.len() as u32;
         for attribute in tag.attributes() {
-            let attribute = attribute.map_err(|_| Untaken::NotXml)?;
+            let attribute = attribute.map_err(|_| Broken::NotXml)?;
             let value: Cow<'a, str> = if attribute.value.bytes().any(|b| b == b'&' || b < b' ') {
                 let value = attribute.normalized_value(quick_xml::XmlVersion::Explicit1_0);
-                value.map_err(|_| Untaken::NotXml)?.into_owned().into()
+                value.map_err(|_| Broken::NotXml)?.into_owned().into()
             } else {
                 self.within(&attribute.value).into()
             };
@@ -163,10 +182,10 @@ impl<'a> Growing<'a> {
         self.open.pop();
     }
 
-    fn text(&mut self, words: Cow<'a, str>) -> Result<(), Untaken> {
+    fn text(&mut self, words: Cow<'a, str>) -> Result<(), Broken> {
         let blank = words.bytes().all(|b| b.is_ascii_whitespace());
         let Some((at, _)) = self.open.last() else {
-            return if blank { Ok(()) } else { Err(Untaken::NotXml) };
+            return if blank { Ok(()) } else { Err(Broken::NotXml) };
         };
         let text = &mut self.tree.nodes[*at as usize].text;
         if text.is_empty() {
@@ -179,8 +198,8 @@ impl<'a> Growing<'a> {
         Ok(())
     }
 
-    fn finish(self) -> Result<Tree<'a>, Untaken> {
-        if self.open.is_empty() && !self.tree.nodes.is_empty() { Ok(self.tree) } else { Err(Untaken::NotXml) }
+    fn finish(self) -> Result<Tree<'a>, Broken> {
+        if self.open.is_empty() && !self.tree.nodes.is_empty() { Ok(self.tree) } else { Err(Broken::NotXml) }
     }
 }
 
@@ -324,7 +343,7 @@ mod tests {
         for text in
             ["", "<a>", "<a></b>", "<a/><b/>", "x<a/>", "<!DOCTYPE a><a/>", "<a>&x;</a>", "<a b='1' b='2'/>"]
         {
-            assert_eq!(parse(text).err(), Some(Untaken::NotXml), "{text}");
+            assert_eq!(parse(text).err(), Some(Untaken::NotXml(1)), "{text}");
         }
         let deep = "<a>".repeat(200);
         assert_eq!(parse(&deep).err(), Some(Untaken::TooDeep));

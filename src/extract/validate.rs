@@ -9,9 +9,10 @@ use quick_xml::events::{BytesStart, Event};
 
 use super::flaw::{Finding, Flaw, Wrong};
 use super::profile::{self, Child, Need, Order, Shape, Text, Travels};
+use super::xml;
 
 /// So many flaws are listed: who mends fifty looks again.
-const MOST: usize = 50;
+pub const MOST: usize = 50;
 
 /// So many letters of a name are repeated: the name of a stranger's element may be anything.
 const NAME: usize = 64;
@@ -33,8 +34,8 @@ pub(super) fn check(xml: &str) -> Vec<Finding> {
 /// Everything that is wrong with the message, up to a limit.
 pub(super) fn all(message: &[u8]) -> Vec<Finding> {
     match std::str::from_utf8(message) {
-        Ok(xml) => examine(xml, MOST),
-        Err(_) => vec![Finding { path: String::new(), id: None, flaw: Flaw::NotXml }],
+        Ok(xml) if xml::carries(xml) => examine(xml, MOST),
+        Ok(_) | Err(_) => vec![Finding { path: String::new(), id: None, flaw: Flaw::NotXml }],
     }
 }
 
@@ -98,8 +99,8 @@ impl<'a> Walk<'a> {
                     self.end();
                 }
                 Event::End(_) => self.end(),
-                Event::Text(text) if !text.bytes().all(|b| b.is_ascii_whitespace()) => self.words(),
-                Event::CData(_) | Event::GeneralRef(_) => self.words(),
+                Event::Text(text) if !text.bytes().all(|b| b.is_ascii_whitespace()) => self.words()?,
+                Event::CData(_) | Event::GeneralRef(_) => self.words()?,
                 Event::Eof => break,
                 Event::Text(_) | Event::Comment(_) | Event::Decl(_) | Event::PI(_) => {}
                 // An extract has no document type.
@@ -275,17 +276,18 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn words(&mut self) {
-        if self.unknown > 0 {
-            return;
-        }
+    fn words(&mut self) -> Result<(), Broken> {
         match self.levels.last() {
+            _ if self.unknown > 0 => {}
             Some(level) if level.shape.text == Text::No => {
                 let element = named(level.name);
                 self.found(Flaw::Words { element });
             }
-            Some(_) | None => {}
+            Some(_) => {}
+            // Beside the outermost element.
+            None => return Err(Broken),
         }
+        Ok(())
     }
 
     fn end(&mut self) {

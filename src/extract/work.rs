@@ -62,6 +62,8 @@ pub(super) struct Work<'a> {
     pub(super) attachments: Vec<Attachment>,
     /// Entries under a NOPAT label, their container's included (extract §9).
     pub(super) labelled: Vec<bool>,
+    /// MedicationStatement → the MedicationRequest whose statement says both.
+    pub(super) plans: HashMap<usize, usize>,
     /// MedicationRequest → the MedicationStatements based on it.
     pub(super) stated: HashMap<usize, Vec<usize>>,
     /// Observations that sit inside another statement.

@@ -313,7 +313,9 @@ fn record_fault(fault: RecordFault) -> PrepareFault {
 fn refusal(refusal: Refusal) -> PrepareFault {
     match refusal {
         Refusal::NoPatient => PrepareFault::RecordWithoutPatient,
-        Refusal::NhsNumberMissing | Refusal::AnotherPatient => PrepareFault::RecordOfAnotherPatient,
+        Refusal::NhsNumberMissing | Refusal::TwoPatients | Refusal::AnotherPatient => {
+            PrepareFault::RecordOfAnotherPatient
+        }
         Refusal::LabelCannotTravel { .. } => PrepareFault::LabelCannotTravel,
         other @ (Refusal::Unbalanced { .. } | Refusal::Invalid { .. }) => {
             tracing::error!(error = &other as &dyn std::error::Error, "an extract contradicts itself");

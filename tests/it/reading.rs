@@ -253,8 +253,8 @@ fn only_what_is_no_record_of_this_patient_is_refused() {
     assert_eq!(read(&text, Some("9990000026")), Some(ReadRefusal::AnotherPatient), "D18, hazard H1");
     assert_eq!(read(&text.replace("recordTarget", "recordAim"), None), Some(ReadRefusal::NoPatient));
     assert_eq!(read(&text.replace("EhrExtract", "Other"), None), Some(ReadRefusal::NoExtract));
-    assert_eq!(read("<a>", None), Some(ReadRefusal::NotXml));
-    assert_eq!(read(&format!("<!DOCTYPE a>{text}"), None), Some(ReadRefusal::NotXml));
+    assert_eq!(read("<a>", None), Some(ReadRefusal::NotXml { line: 1 }));
+    assert_eq!(read(&format!("<!DOCTYPE a>{text}"), None), Some(ReadRefusal::NotXml { line: 1 }));
     assert_eq!(read(&"<a>".repeat(500), None), Some(ReadRefusal::TooDeep));
     for end in (0..text.len()).step_by(97) {
         assert!(read(text.get(..end).unwrap_or_default(), None).is_some(), "a cut message is no message");

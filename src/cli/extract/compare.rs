@@ -1,5 +1,6 @@
 //! `throughcare extract diff`: what one record says that another does not.
 
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -9,15 +10,16 @@ use serde::Serialize;
 
 use super::{documents_beside, read};
 use crate::cli::{Common, Exit};
-use crate::control::layout::{heading, paragraph};
-use crate::extract::{self, Difference, Interaction, Parameters, Record, RecordLimits, Said};
+use crate::control::layout::{alarm, heading, paragraph};
+use crate::extract::{self, Difference, Interaction, Parameters, Record, RecordLimits, Said, Told};
 use crate::model::{Asid, ConversationId, MessageId, OdsCode, Timestamp, derived_uuid};
 
 /// Arguments of `extract diff`.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Exit code 0 when both say the same, 1 when not.\n\nExample:\n  throughcare extract diff sent.xml received.xml"
-)]
+#[command(after_help = "Compared are the patient and, of each statement, its time, kind, words, codes,\n\
+    number and text. Ids, authors, headings and the files beside the message are not.\n\n\
+    Exit code 0 when both say the same, 1 when not, 4 when one cannot be compared.\n\n\
+    Example:\n  throughcare extract diff sent.xml received.xml")]
 pub struct DiffArguments {
     /// A message (XML) or a record (a FHIR Bundle, of which the message is made first)
     #[arg(value_name = "A")]
@@ -29,16 +31,61 @@ pub struct DiffArguments {
 
 /// What two records say.
 #[derive(Debug, Serialize)]
-#[serde(transparent)]
-struct Compared(Difference);
+struct Compared {
+    /// Whether they are of one patient, as far as both say.
+    same_patient: bool,
+    /// Statements that both have.
+    both: usize,
+    /// Statements that the two have in different words: of one kind, name and time.
+    changed: Vec<Changed>,
+    /// Statements that only the first has, in order of date.
+    only_first: Vec<Said>,
+    /// Statements that only the second has.
+    only_second: Vec<Said>,
+}
+
+#[derive(Debug, Serialize)]
+struct Changed {
+    first: Said,
+    second: Said,
+}
+
+impl Compared {
+    /// Puts together what is one statement in two wordings.
+    fn of(difference: Difference) -> Self {
+        let Difference { same_patient, both, only_first, only_second } = difference;
+        let key = |said: &Said| (said.date.clone(), said.kind, said.words.clone());
+        let mut left: BTreeMap<_, VecDeque<Said>> = BTreeMap::new();
+        for said in only_second {
+            left.entry(key(&said)).or_default().push_back(said);
+        }
+        let (mut changed, mut gone) = (Vec::new(), Vec::new());
+        for first in only_first {
+            match left.get_mut(&key(&first)).and_then(VecDeque::pop_front) {
+                Some(second) => changed.push(Changed { first, second }),
+                None => gone.push(first),
+            }
+        }
+        let only_second = left.into_values().flatten().collect();
+        Self { same_patient, both, changed, only_first: gone, only_second }
+    }
+
+    fn is_same(&self) -> bool {
+        self.same_patient
+            && self.changed.is_empty()
+            && self.only_first.is_empty()
+            && self.only_second.is_empty()
+    }
+}
 
 pub(super) fn diff(arguments: &DiffArguments, common: &Common) -> anyhow::Result<Exit> {
-    let (first, second) = (message(&arguments.first)?, message(&arguments.second)?);
-    let doing = || format!("comparing {} with {}", arguments.first.display(), arguments.second.display());
-    let difference = extract::diff(&first, &second).with_context(doing)?;
-    let same = difference.only_first.is_empty() && difference.only_second.is_empty();
-    common.output().print(&Compared(difference))?;
-    Ok(if same { Exit::Done } else { Exit::Negative })
+    let compared = Compared::of(extract::compare(&told(&arguments.first)?, &told(&arguments.second)?));
+    common.output().print(&compared)?;
+    Ok(if compared.is_same() { Exit::Done } else { Exit::Negative })
+}
+
+fn told(file: &Path) -> anyhow::Result<Told> {
+    extract::tell(&message(file)?).with_context(|| format!("comparing {}", file.display()))
 }
 
 /// The message in a file; a Bundle is built first.
@@ -74,23 +121,42 @@ fn parameters(record: &Record<'_>) -> anyhow::Result<Parameters> {
 
 impl fmt::Display for Compared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Difference { both, only_first, only_second } = &self.0;
-        writeln!(f, "{both} statements are in both.")?;
+        if !self.same_patient {
+            alarm(f, "The two are records of different patients.")?;
+        }
+        writeln!(f, "{} in both.", count(self.both))?;
+        if !self.changed.is_empty() {
+            heading(f, &format!("In other words (- first, + second): {}", self.changed.len()))?;
+        }
+        for Changed { first, second } in &self.changed {
+            paragraph(f, 0, &parts([&first.date, first.kind, &first.words]))?;
+            for (sign, said) in [("-", first), ("+", second)] {
+                paragraph(f, 2, &parts([sign, &said.value, &said.text, &other_codes(first, second, said)]))?;
+            }
+        }
         for (sign, title, only) in
-            [("-", "Only in the first", only_first), ("+", "Only in the second", only_second)]
+            [("-", "Only in the first", &self.only_first), ("+", "Only in the second", &self.only_second)]
         {
             if !only.is_empty() {
                 heading(f, &format!("{title}: {}", only.len()))?;
             }
             for said in only {
-                paragraph(f, 0, &line(sign, said))?;
+                paragraph(f, 0, &parts([sign, &said.date, said.kind, &said.words, &said.value, &said.text]))?;
             }
         }
         Ok(())
     }
 }
 
-fn line(sign: &str, said: &Said) -> String {
-    let parts = [sign, &said.date, said.kind, &said.words, &said.value, &said.text];
+fn count(statements: usize) -> String {
+    if statements == 1 { "1 statement is".to_owned() } else { format!("{statements} statements are") }
+}
+
+/// The codes of a statement, when they are what differs.
+fn other_codes(first: &Said, second: &Said, of: &Said) -> String {
+    if first.codes == second.codes { String::new() } else { format!("[codes: {}]", of.codes.join(", ")) }
+}
+
+fn parts<const N: usize>(parts: [&str; N]) -> String {
     parts.into_iter().filter(|p| !p.is_empty()).collect::<Vec<_>>().join("  ")
 }

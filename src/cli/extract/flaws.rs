@@ -65,10 +65,16 @@ impl fmt::Display for Flaws {
         for found in &self.flaws {
             writeln!(f)?;
             alarm(f, &found.flaw)?;
-            labelled(f, "  at", 6, &found.path)?;
+            if !found.path.is_empty() {
+                labelled(f, "  at", 6, &found.path)?;
+            }
             if let Some(id) = &found.id {
                 labelled(f, "  id", 6, id)?;
             }
+        }
+        if self.flaws.len() == extract::MOST_FLAWS {
+            writeln!(f)?;
+            paragraph(f, 0, "There may be more: correct these and look again.")?;
         }
         Ok(())
     }

@@ -14,7 +14,9 @@ use clap::{Args, Subcommand, ValueEnum};
 use uuid::Uuid;
 
 use super::{Common, Exit};
-use crate::extract::{self, Documents, Expected, Interaction, Parameters, Record, RecordLimits};
+use crate::extract::{
+    self, Documents, Expected, Interaction, Parameters, ReadRefusal, Record, RecordLimits, Refusal,
+};
 use crate::model::{Asid, ConversationId, MessageId, NhsNumber, OdsCode, Timestamp, derived_uuid};
 use crate::perform::look_at_documents;
 use crate::records::{FolderLimits, RecordFolder, RecordRef};
@@ -34,9 +36,9 @@ pub enum Command {
 
 /// Arguments of `extract read`.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  throughcare extract read extract.xml > record.json 2> account.json\n  throughcare extract read extract.xml --json-out record.json --nhs-number 9990000018"
-)]
+#[command(after_help = "Exit code 1 when it is not that patient's, 4 when it is no extract.\n\n\
+    Examples:\n  throughcare extract read extract.xml > record.json 2> account.json\n  \
+    throughcare extract read extract.xml --json-out record.json \\\n    --nhs-number 9990000018")]
 pub struct ReadArguments {
     /// The message: RCMR_IN030000UK06 or UK07
     #[arg(value_name = "FILE")]
@@ -127,9 +129,12 @@ fn read_extract(arguments: &ReadArguments) -> anyhow::Result<Exit> {
         Ok(reading) => reading,
         Err(refusal) => {
             eprintln!("throughcare: reading the extract {}: {refusal}", arguments.file.display());
-            return Ok(Exit::Negative);
+            return Ok(exit_of(&refusal));
         }
     };
+    if reading.nhs_number.is_none() {
+        eprintln!("throughcare: the extract has no valid NHS number: make sure whose record it is");
+    }
     match &arguments.json_out {
         Some(file) => std::fs::write(file, &reading.json)
             .with_context(|| format!("writing the Bundle to {}", file.display()))?,
@@ -155,7 +160,7 @@ fn build(arguments: &BuildArguments) -> anyhow::Result<Exit> {
     let extract = match extract::build(&record, &parameters(arguments, nhs_number), &documents) {
         Ok(extract) => extract,
         Err(refusal) => {
-            eprintln!("throughcare: {}: {refusal}", doing());
+            eprintln!("throughcare: {}: {refusal}{}", doing(), advice(&refusal));
             return Ok(Exit::Negative);
         }
     };
@@ -166,12 +171,41 @@ fn build(arguments: &BuildArguments) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
+/// A message that is no extract cannot be used; an extract of the wrong patient is refused.
+fn exit_of(refusal: &ReadRefusal) -> Exit {
+    match refusal {
+        ReadRefusal::NotXml { .. }
+        | ReadRefusal::TooDeep
+        | ReadRefusal::TooLarge
+        | ReadRefusal::NoExtract => Exit::Failed,
+        ReadRefusal::NoPatient | ReadRefusal::AnotherPatient | ReadRefusal::Unbalanced { .. } => {
+            Exit::Negative
+        }
+    }
+}
+
+/// What the operator can do about it.
+fn advice(refusal: &Refusal) -> &'static str {
+    match refusal {
+        Refusal::LabelCannotTravel { .. } => "; build it with --interaction UK07",
+        Refusal::AnotherPatient => "; is --nhs-number the right one?",
+        Refusal::NoPatient | Refusal::NhsNumberMissing | Refusal::TwoPatients => {
+            "; correct the record at its source"
+        }
+        Refusal::Unbalanced { .. } | Refusal::Invalid { .. } => {
+            "; this is a defect of ours: please report it"
+        }
+    }
+}
+
 fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
-    let doing = || format!("reading the record {}", file.display());
+    let doing = || format!("reading {}", file.display());
     let most = u64::try_from(RecordLimits::default().bytes).unwrap_or(u64::MAX);
     let size = std::fs::metadata(file).with_context(doing)?.len();
     anyhow::ensure!(size <= most, "{} has {size} bytes; a record has at most {most}", file.display());
-    std::fs::read(file).with_context(doing)
+    let bytes = std::fs::read(file).with_context(doing)?;
+    anyhow::ensure!(!bytes.trim_ascii().is_empty(), "{} is empty", file.display());
+    Ok(bytes)
 }
 
 /// The documents of `record.json` are in the folder `record` beside it, as where the daemon takes them from. Those that
