@@ -26,6 +26,8 @@ pub enum Fault {
     UnknownStatus,
     /// Characters that XML cannot carry were replaced.
     CharactersReplaced,
+    /// The patient that it names is not in the record; it is taken for the record's.
+    UnknownSubject,
     /// The author or performer could not be found.
     UnknownAgent,
     /// The kind of resource has no statement of its own: a narrative holds its text.
@@ -64,6 +66,8 @@ pub enum Unsent {
     StoppedOrder,
     /// It holds no words at all.
     Empty,
+    /// It is another patient's.
+    AnotherPatient,
     /// It says how the patient is registered, which the receiving system knows better.
     Registration,
 }

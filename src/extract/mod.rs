@@ -48,6 +48,7 @@ mod scene;
 mod snomed;
 mod specimen;
 mod standing;
+mod subject;
 mod supply;
 mod supply_text;
 mod supporting;

@@ -6,10 +6,12 @@ use uuid::Uuid;
 
 use super::agents::Agents;
 use super::ids::{Ids, upper};
+use super::json::Json;
 use super::links::Links;
 use super::message::Levels;
 use super::record::Record;
 use super::standing::{Part, members, part, plan_of};
+use super::subject::{self, Subject};
 use super::work::Work;
 use super::{Documents, Flaw, Parameters, Refusal, labels, problem, report, validate};
 use crate::model::{NhsNumber, derived_uuid};
@@ -34,17 +36,20 @@ pub(super) fn whose(record: &Record) -> Result<NhsNumber, Refusal> {
     record.patient().ok_or(Refusal::NoPatient)?;
     // A second Patient of another number would make it the record of two.
     let patients = record.entries().iter().filter(|e| e.kind == "Patient" && e.container.is_none());
-    let identifiers = patients.flat_map(|p| p.json.list("identifier"));
-    let numbers =
-        identifiers.filter(|i| i.word("system") == Some(NHS_NUMBER)).filter_map(|i| i.word("value"));
     let mut found = None;
-    for number in numbers {
+    for number in patients.flat_map(|p| numbers(&p.json)) {
         let number = NhsNumber::parse(number).map_err(|_| Refusal::NhsNumberMissing)?;
         if *found.get_or_insert(number) != number {
             return Err(Refusal::TwoPatients);
         }
     }
     found.ok_or(Refusal::NhsNumberMissing)
+}
+
+/// What a Patient gives as NHS numbers.
+pub(super) fn numbers<'a>(patient: &'a Json<'a>) -> impl Iterator<Item = &'a str> {
+    let identifiers = patient.list("identifier").iter();
+    identifiers.filter(|i| i.word("system") == Some(NHS_NUMBER)).filter_map(|i| i.word("value"))
 }
 
 /// How much of a resource id the UUID is. Suffixed ids (`…-FI-1`, `…-PROB`) yield to the resource whose id it is.
@@ -81,6 +86,7 @@ pub(super) fn prepare<'a>(
         }
     }
     let agents = Agents::new(record, &mut ids);
+    let whose = |at| subject::of(record, at, parameters.nhs_number);
     let labelled = record.entries().iter().map(labels::is_labelled).collect();
     let mut stated: HashMap<usize, Vec<usize>> = HashMap::new();
     for at in 0..record.entries().len() {
@@ -96,6 +102,7 @@ pub(super) fn prepare<'a>(
         ids,
         agents,
         links: Links::of(record),
+        unknown_subject: (0..record.entries().len()).map(|at| whose(at) == Subject::Unknown).collect(),
         own,
         parts: Vec::new(),
         targets: HashMap::new(),

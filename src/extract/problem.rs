@@ -17,7 +17,7 @@ use super::standing::{Part, part, stands_for};
 use super::supporting::described;
 use super::tree::Element;
 use super::unslotted::{self, capital};
-use super::work::{Kind, OBSERVATION, Statement, Target, Work, annotation, complete, fixed, id, participant};
+use super::work::{Kind, OBSERVATION, Statement, Target, Work, annotation, complete, id, participant};
 use super::xml::Xml;
 
 /// The address of an extension of CareConnect's.

@@ -141,10 +141,10 @@ impl<'a> Record<'a> {
         Ok(record)
     }
 
-    /// The same record, with these entries taken for resources of no known type.
-    pub(super) fn as_narratives(&self, which: &BTreeSet<usize>) -> Self {
+    /// The same record, with these entries mapped as if they were of that type.
+    pub(super) fn taken_for(&self, kind: &str, which: &BTreeSet<usize>) -> Self {
         let mut record = self.clone();
-        which.iter().for_each(|at| record.entries[*at].kind = "Unknown".to_owned());
+        which.iter().for_each(|at| record.entries[*at].kind = kind.to_owned());
         record
     }
 

@@ -7,12 +7,12 @@ use super::dates::Span;
 use super::placement::Placement;
 use super::prepare::{identify, levels, prepare};
 use super::record::Record;
-use super::standing::{Part, part, stands_for};
+use super::standing::{OF_ANOTHER, OF_NO_KIND, Part, part, stands_for};
 use super::work::{Statement, Work};
 use super::{
     Attachment, Documents, Extract, Finding, Parameters, Refusal, allergy, beside, composition, document,
     immunization, labels, list, medication, message, narrative, observation, problem, report, request,
-    validate,
+    subject, validate,
 };
 
 /// So often the message is written again, without the form of what the gate found wrong in it.
@@ -25,7 +25,11 @@ pub(super) fn build(
     documents: &Documents,
 ) -> Result<Extract, Refusal> {
     identify(record, parameters)?;
-    build_through(validate::check, record, parameters, documents)
+    let others = subject::of_others(record, parameters.nhs_number);
+    if others.is_empty() {
+        return build_through(validate::check, record, parameters, documents);
+    }
+    build_through(validate::check, &record.taken_for(OF_ANOTHER, &others), parameters, documents)
 }
 
 /// An entry whose statement does not pass the gate becomes a narrative, and the message is written again: one bad entry
@@ -48,7 +52,7 @@ fn build_through(
         if narrated.len() == before {
             return Err(first.flaw.clone().into());
         }
-        attempt = write(&record.as_narratives(&narrated), parameters, documents)?;
+        attempt = write(&record.taken_for(OF_NO_KIND, &narrated), parameters, documents)?;
     }
     match gate(&attempt.xml).into_iter().next() {
         Some(finding) => Err(finding.flaw.into()),
@@ -248,6 +252,7 @@ fn support(work: &mut Work<'_>, placement: &Placement, folder: &str) {
                 }
                 None => work.leave(at, Unsent::NotClinical),
             },
+            Part::Foreign if entry.kind == OF_ANOTHER => work.leave(at, Unsent::AnotherPatient),
             Part::Foreign => work.leave(at, Unsent::NotClinical),
             Part::Statement | Part::Consultation | Part::List | Part::Support => {}
         }
@@ -351,7 +356,7 @@ mod tests {
         let record = Record::parse(RECORD.as_bytes(), &RecordLimits::default()).unwrap();
         let parameters = trial::parameters(Interaction::Uk06);
         for at in (0..record.entries().len()).filter(|at| record.patient() != Some(*at)) {
-            let narrated = record.as_narratives(&BTreeSet::from([at]));
+            let narrated = record.taken_for(OF_NO_KIND, &BTreeSet::from([at]));
             let attempt = write(&narrated, &parameters, &Documents::new()).unwrap();
             assert_eq!(validate::check(&attempt.xml), [], "{}", record.entry(at).key);
             assert_eq!(attempt.account.entries.len(), record.entries().len(), "extract §1.1");

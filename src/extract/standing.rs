@@ -6,6 +6,12 @@ use super::medication;
 use super::observation;
 use super::record::{Entry, Record};
 
+/// The type for which a resource is taken that can only be a narrative.
+pub(super) const OF_NO_KIND: &str = "Unknown";
+
+/// The type for which a resource of another patient is taken.
+pub(super) const OF_ANOTHER: &str = "another patient's";
+
 /// What a resource is to an extract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Part {
@@ -28,7 +34,7 @@ pub(super) fn part(entry: &Entry) -> Part {
         "Patient" | "Practitioner" | "PractitionerRole" | "Organization" | "Location" | "Medication"
         | "HealthcareService" | "RelatedPerson" | "Device" => Part::Support,
         "OperationOutcome" | "Provenance" | "AuditEvent" | "MessageHeader" | "Schedule" | "Slot"
-        | "Endpoint" => Part::Foreign,
+        | "Endpoint" | OF_ANOTHER => Part::Foreign,
         _ => Part::Statement,
     }
 }

@@ -52,6 +52,8 @@ pub(super) struct Work<'a> {
     pub(super) ids: Ids,
     pub(super) agents: Agents,
     pub(super) links: Links,
+    /// Of each entry, whether it names a subject that is not in the record.
+    pub(super) unknown_subject: Vec<bool>,
     /// The id of each entry's statement, given out before anything is written.
     pub(super) own: HashMap<usize, String>,
     /// Derived ids, with the entry that each is a part of.
@@ -183,6 +185,9 @@ impl<'a> Work<'a> {
         if !reasons.iter().any(|reason| said.contains(reason)) && self.links.stray[at] {
             reasons.push(Fault::DanglingReference);
             reasons.sort_unstable();
+        }
+        if self.unknown_subject[at] {
+            reasons.push(Fault::UnknownSubject);
         }
         if other_labels(self.json(at)) {
             reasons.push(Fault::UnknownLabel);
