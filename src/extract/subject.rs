@@ -37,8 +37,13 @@ pub(super) fn of(record: &Record, at: usize, patient: NhsNumber) -> Subject {
         Some(found) if Some(found) == record.patient() => Subject::Patient,
         Some(found) if record.entry(found).kind == "Patient" => {
             // The same patient twice is one.
-            let same = numbers(record.json(found)).any(|n| NhsNumber::parse(n).is_ok_and(|n| n == patient));
-            if same { Subject::Patient } else { Subject::Another }
+            let mut numbers = numbers(record.json(found)).filter_map(|n| NhsNumber::parse(n).ok()).peekable();
+            match (numbers.peek().is_some(), numbers.any(|n| n == patient)) {
+                (_, true) => Subject::Patient,
+                // One that is inside the entry and has no number may be a short form of the patient.
+                (false, _) if record.entry(found).container.is_some() => Subject::Unknown,
+                (_, false) => Subject::Another,
+            }
         }
         None if subject.word("reference").is_none() => Subject::Patient,
         Some(_) | None => Subject::Unknown,
@@ -77,6 +82,10 @@ mod tests {
             assert_eq!(state(&account, kind), "degraded");
             assert!(account["entries"][1]["reasons"].to_string().contains("unknown-subject"));
         }
+        let short =
+            r##""subject": {"reference": "#s"}, "contained": [{"resourceType": "Patient", "id": "s"}]"##;
+        let (xml, account) = extract(&entry("Observation", short));
+        assert!(xml.contains("QUOKKA") && state(&account, "Observation") == "degraded");
         let (_, account) = extract(&entry("Observation", r#""subject": {"reference": "Patient/p"}"#));
         assert_eq!(state(&account, "Observation"), "mapped");
     }
