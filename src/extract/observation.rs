@@ -13,6 +13,7 @@ use super::pressure;
 use super::quantities;
 use super::record::Record;
 use super::standing::above;
+use super::supporting;
 use super::unslotted::{self, capital};
 use super::work::{
     COMPONENT, Kind, OBSERVATION, Statement, Target, Work, annotation, complete, id, narrative, participant,
@@ -315,8 +316,13 @@ fn unlinked(work: &Work<'_>, at: usize, draft: &mut Draft) {
     }
     work.stray(at, "Specimen", resource.at("specimen"), draft);
     let headers = above(&work.members, at);
-    if named_members(work.record, at).iter().any(|member| headers.contains(member)) {
-        draft.fault(Fault::DanglingReference);
+    for member in named_members(work.record, at) {
+        if headers.contains(&member) {
+            draft.fault(Fault::DanglingReference);
+        } else if work.members.get(&member) != Some(&at) {
+            // It stands in the first group that names it (extract §8.6).
+            draft.say("Also", Some(&supporting::described(work, member, None)));
+        }
     }
 }
 
@@ -426,6 +432,23 @@ mod tests {
         let group = xml.find(r#"classCode="BATTERY""#).expect("a numeric group is a battery");
         assert!(xml.find(">part<").is_some_and(|m| m > group), "the member is inside: {xml}");
         assert_eq!(state(&account, "Observation"), "mapped");
+    }
+
+    #[test]
+    fn a_result_of_two_groups_stands_in_the_first_and_is_named_in_the_second() {
+        let group = |id: &str| {
+            format!(
+                r#"{{"resourceType": "Observation", "id": "{id}", "code": {{"text": "panel {id}"}},
+                "related": [{{"type": "has-member", "target": {{"reference": "Observation/m"}}}}]}}"#
+            )
+        };
+        let (xml, _) = extract(&format!(
+            r#"{}, {}, {{"resourceType": "Observation", "id": "m", "code": {{"text": "part"}}, "issued": "2020-01-02"}}"#,
+            group("a"),
+            group("b")
+        ));
+        assert_eq!(xml.matches("<originalText>part<").count(), 1, "{xml}");
+        assert!(xml.contains("Also: Observation: 2020-01-02 part"), "extract §8.6: {xml}");
     }
 
     #[test]

@@ -201,7 +201,7 @@ fn related(work: &Work<'_>, at: usize, draft: &mut Draft) -> Vec<Target> {
                     Some(target) => link(target),
                     // Nothing refers to a composition or a heading.
                     None if matches!(part(work.entry(found)), Part::Consultation | Part::List) => {
-                        draft.say("Related", Some(&described(work, at, reference, found)));
+                        draft.say("Related", Some(&described(work, found, reference.word("display"))));
                     }
                     None => {}
                 }

@@ -16,15 +16,15 @@ pub(super) fn supporting(work: &Work<'_>, at: usize, draft: &mut Draft) {
             draft.say("Supporting Information", reference.word("display"));
             continue;
         };
-        let described = described(work, at, reference, found);
+        let described = described(work, found, reference.word("display"));
         draft.say("Supporting Information", Some(&format!("{{ {described} }}")));
     }
 }
 
-/// Kind, day and words of a resource.
-pub(super) fn described(work: &Work<'_>, at: usize, reference: &Json, found: usize) -> String {
+/// Kind, day and words of a resource; those that the reference to it has, where it has none itself.
+pub(super) fn described(work: &Work<'_>, found: usize, display: Option<&str>) -> String {
     let entry = work.entry(found);
-    let words = work.referred(at, reference);
+    let words = work.called(found).or_else(|| display.map(str::to_owned));
     let words = match entry.kind.as_str() {
         "MedicationRequest" | "MedicationStatement" => drug(work, found),
         "DocumentReference" => codes::words(entry.json.at("type")).or(words),

@@ -148,10 +148,13 @@ impl<'a> Work<'a> {
 
     /// The words by which a referenced resource is known: its name, code or title.
     pub(super) fn referred(&self, at: usize, reference: &Json) -> Option<String> {
-        let Some(found) = self.record.resolve(at, reference) else {
-            return reference.word("display").map(str::to_owned);
-        };
-        let entry = self.entry(found);
+        let known = self.record.resolve(at, reference).and_then(|found| self.called(found));
+        known.or_else(|| reference.word("display").map(str::to_owned))
+    }
+
+    /// The words by which a resource is known: its name, code or title.
+    pub(super) fn called(&self, at: usize) -> Option<String> {
+        let entry = self.entry(at);
         let person = entry.json.list("name").first().filter(|n| n.is_object() && entry.kind != "Patient");
         let person = person.map(|n| {
             let given = n.list("given").iter().filter_map(Json::text);
@@ -164,7 +167,6 @@ impl<'a> Work<'a> {
             .or_else(|| codes::words(entry.json.at("type")))
             .or_else(|| entry.json.word("title").map(str::to_owned))
             .or_else(|| entry.json.word("description").map(str::to_owned))
-            .or_else(|| reference.word("display").map(str::to_owned))
     }
 
     /// Writes `confidentialityCode` where the entry is labelled and the message can carry it.
