@@ -295,10 +295,7 @@ pub(super) fn read<'t>(
     let content = files.iter().map(|file| received(reading, *file, &mut draft)).collect();
     let named = files.first().and_then(|f| f.child("code"));
     let document = fhir::DocumentReference {
-        meta: Some(fhir::Meta {
-            profile: "DocumentReference",
-            withheld: scene.withheld || withheld(statement) || files.iter().any(|f| withheld(*f)),
-        }),
+        meta: reading.meta("DocumentReference", statement, &reading.merging(scene, files)),
         identifier: reading.identifier(&id),
         status: "current",
         r#type: named.map(|code| codes::plain(code, &mut draft)),
