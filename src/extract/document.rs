@@ -15,7 +15,7 @@ use super::file::{mime, percent, safe, sniffed, suffix};
 use super::json::Json;
 use super::reading::{Reading, comment_code};
 use super::result;
-use super::scene::{Scene, withheld};
+use super::scene::Scene;
 use super::tree::Element;
 use super::unslotted;
 use super::work::{Kind, OBSERVATION, Statement, Target, Work, complete, fixed, id, label, participant};

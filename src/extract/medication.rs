@@ -8,7 +8,7 @@ use super::dates::{self, Span};
 use super::draft::Draft;
 use super::fhir::{self, Reference};
 use super::json::Json;
-use super::reading::Reading;
+use super::reading::{Drug, Reading};
 use super::result;
 use super::scene::Scene;
 use super::supply;
