@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use serde::Serialize;
 
 use super::tree::{Element, Tree};
-use super::{Expected, ReadRefusal, dates, problem, quantities, result};
+use super::{Expected, ReadRefusal, codes, dates, problem, quantities, result};
 
 /// One statement without its ids.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -129,9 +129,7 @@ fn kind(element: Element<'_>) -> Option<&'static str> {
 }
 
 fn words(code: Element<'_>) -> String {
-    let own = code.child("originalText").and_then(Element::text).or(code.attribute("displayName"));
-    let other = || code.all("translation").find_map(|t| t.attribute("displayName"));
-    plain(own.or_else(other).or(code.attribute("code")).unwrap_or_default().to_owned())
+    plain(codes::said(code).or(code.attribute("code")).unwrap_or_default().to_owned())
 }
 
 fn value(element: Element<'_>) -> String {
@@ -196,8 +194,10 @@ mod tests {
         let kinds: Vec<_> = found.only_second.iter().map(|s| (s.kind, s.words.as_str())).collect();
         assert_eq!(kinds, [("plan", "Review"), ("observation", "Weight")]);
         let bound = |inclusive: &str| {
-            let range = format!(r#"<value xsi:type="IVL_PQ"><high {inclusive} value="85.0" unit="kg"/></value>"#);
-            let (from, to) = (second.find("<value").unwrap(), second.find("<pertinentInformation").unwrap_or(0));
+            let range =
+                format!(r#"<value xsi:type="IVL_PQ"><high {inclusive} value="85.0" unit="kg"/></value>"#);
+            let (from, to) =
+                (second.find("<value").unwrap(), second.find("<pertinentInformation").unwrap_or(0));
             let end = second[from..].find("/>").map_or(to, |at| from + at + 2);
             [&second[..from], &range, &second[end..]].concat()
         };
