@@ -156,9 +156,7 @@ fn kind(element: Element<'_>) -> Option<&'static str> {
 }
 
 fn words(code: Element<'_>) -> String {
-    let own = code.child("originalText").and_then(Element::text).or(code.attribute("displayName"));
-    let other = || code.all("translation").find_map(|t| t.attribute("displayName"));
-    plain(own.or_else(other).or(code.attribute("code")).unwrap_or_default().to_owned())
+    plain(codes::said(code).or(code.attribute("code")).unwrap_or_default().to_owned())
 }
 
 fn codes_of(code: Element<'_>) -> Vec<String> {
@@ -178,8 +176,8 @@ fn value(element: Element<'_>) -> String {
     };
     let bounds = [("low", ">"), ("high", "<")].into_iter().filter_map(|(bound, sign)| {
         let bound = value.child(bound)?;
-        let equal = quantities::inclusive(bound);
-        Some(format!("{sign}{} {}", if equal { "=" } else { "" }, measured(bound)))
+        let equal = if quantities::inclusive(bound) { "=" } else { "" };
+        Some(format!("{sign}{equal} {}", measured(bound)))
     });
     let parts: Vec<String> = std::iter::once(measured(value)).chain(bounds).collect();
     plain([parts.join(" ").as_str(), value.text().unwrap_or_default()].join(" "))

@@ -17,8 +17,9 @@ use super::tree::{Element, Tree};
 use super::{Expected, MissingDocument, ReadRefusal, consultation, dates, people, twins};
 use crate::model::{NhsNumber, derived_uuid};
 
-/// What tells one Medication from another: code, display name and original text.
-pub(super) type Drug<'t> = [Option<&'t str>; 3];
+/// What tells one Medication from another: all that its code says, and each translation. Systems that have no SNOMED
+/// code for a drug may name it in a translation alone.
+pub(super) type Drug<'t> = Vec<[Option<&'t str>; 5]>;
 
 /// The reading under way.
 pub(super) struct Reading<'t> {
@@ -27,6 +28,8 @@ pub(super) struct Reading<'t> {
     /// Of each element of the message, where in `progress` its statement is. The first of those is for what is none.
     numbers: Vec<u32>,
     progress: Vec<Progress<'t>>,
+    /// Of each element of the message, whether it or anything around it is labelled NOPAT.
+    labels: Vec<bool>,
     by_id: HashMap<Text<'t>, Element<'t>>,
     pub(super) people: HashMap<Text<'t>, Reference<'t>>,
     /// Locations by their name.
@@ -131,6 +134,7 @@ impl<'t> Reading<'t> {
             expected,
             progress: (0..=statements.len()).map(|_| Progress::default()).collect(),
             numbers,
+            labels: labels(tree),
             by_id: HashMap::new(),
             people: HashMap::new(),
             places: HashMap::new(),
@@ -224,7 +228,22 @@ impl<'t> Reading<'t> {
         statement: Element<'_>,
         scene: &Scene<'_>,
     ) -> Option<Meta> {
-        Some(Meta { profile, withheld: scene.withheld || withheld(statement) })
+        Some(Meta { profile, withheld: scene.withheld || self.labelled(statement) })
+    }
+
+    /// Whether the element or anything around it is labelled NOPAT (extract §13.5).
+    pub(super) fn labelled(&self, element: Element<'_>) -> bool {
+        self.labels[element.place()]
+    }
+
+    /// The scene of a resource that says what these say, too: their labels are its own (extract §13.5).
+    pub(super) fn merging(
+        &self,
+        scene: &Scene<'t>,
+        merged: impl IntoIterator<Item = Element<'t>>,
+    ) -> Scene<'t> {
+        let withheld = scene.withheld || merged.into_iter().any(|element| self.labelled(element));
+        Scene { withheld, ..scene.clone() }
     }
 
     /// The identifier that says which statement of which practice a resource was.
@@ -249,6 +268,30 @@ impl<'t> Reading<'t> {
     pub(super) fn participant(&self, statement: Element<'t>, kinds: &[&str]) -> Option<Reference<'t>> {
         let of_kind = |p: &Element<'t>| p.attribute("typeCode").is_some_and(|k| kinds.contains(&k));
         statement.all("Participant").filter(of_kind).find_map(|p| self.agent(p.child("agentRef")?))
+    }
+
+    /// Who did what a statement says, else who did all in its composition. When the statement names somebody whom the
+    /// directory has not, it is nobody: an entry must not be attributed to another person.
+    pub(super) fn actor(
+        &self,
+        statement: Element<'t>,
+        kinds: &[&str],
+        scene: &Scene<'t>,
+        draft: &mut Draft,
+    ) -> Option<Reference<'t>> {
+        let found = self.participant(statement, kinds);
+        if found.is_none() && self.names_nobody_known(statement, kinds) {
+            draft.fault(Fault::UnknownAgent);
+            return None;
+        }
+        found.or_else(|| self.performer(scene))
+    }
+
+    /// Whether a participant of such a kind has an id, and the directory has it not.
+    pub(super) fn names_nobody_known(&self, statement: Element<'t>, kinds: &[&str]) -> bool {
+        let of_kind = |p: &Element<'t>| p.attribute("typeCode").is_some_and(|k| kinds.contains(&k));
+        let mut named = statement.all("Participant").filter(of_kind).filter_map(|p| p.child("agentRef"));
+        named.any(|agent| agent.of("id", "root").is_some() && self.agent(agent).is_none())
     }
 
     /// The first participant of a composition.
@@ -367,6 +410,7 @@ impl<'t> Reading<'t> {
         draft: &mut Draft,
     ) -> Reference<'t> {
         draft.fault(Fault::Narrated);
+        let scene = &self.merging(scene, statement.within());
         let mut words = statement.words();
         if words.is_empty() {
             words = format!("An entry of type {} without words", shown(statement));
@@ -377,6 +421,7 @@ impl<'t> Reading<'t> {
             id = self.derived(statement, "own").into();
         }
         let available = statement.of("availabilityTime", "value").and_then(dates::fhir);
+        let performer = self.actor(statement, &["PRF", "PPRF"], scene, draft);
         let observation = Observation {
             meta: self.meta("Observation", statement, scene),
             identifier: self.identifier(&id),
@@ -386,7 +431,7 @@ impl<'t> Reading<'t> {
             context: scene.context(),
             effective_date_time: available,
             issued: self.written(scene),
-            performer: self.performer(scene).into_iter().collect(),
+            performer: performer.into_iter().collect(),
             comment: Some(words.into()),
             ..Observation::default()
         };
@@ -403,7 +448,10 @@ impl<'t> Reading<'t> {
     fn leftovers(&mut self) {
         for statement in self.statements.clone() {
             if self.of(statement).state.is_none() {
-                let (scene, mut draft) = (Scene::of(statement, None), Draft::default());
+                let around = std::iter::successors(Some(statement), |e| e.parent());
+                let composition = around.into_iter().find(|e| e.name() == "ehrComposition");
+                let (scene, mut draft) =
+                    (Scene::of(composition.unwrap_or(statement), None), Draft::default());
                 if !STATEMENTS.contains(&statement.name()) {
                     draft.fault(Fault::UnknownStatement);
                 }
@@ -419,6 +467,16 @@ impl<'t> Reading<'t> {
         let account = Account::draw(states.collect()).map_err(|ids| ReadRefusal::Unbalanced { ids })?;
         Ok(super::Reading { json: self.bundle, account, missing: self.missing, nhs_number: None })
     }
+}
+
+/// Of each element, whether it or anything around it is labelled. Elements follow those around them.
+fn labels(tree: &Tree<'_>) -> Vec<bool> {
+    let mut labels: Vec<bool> = Vec::new();
+    for element in tree.elements() {
+        let around = element.parent().is_some_and(|parent| labels[parent.place()]);
+        labels.push(around || withheld(element));
+    }
+    labels
 }
 
 /// The code of a comment: a note that has no code of its own.

@@ -320,6 +320,7 @@ pub(super) fn read_plan<'t>(
         };
     let code = codes::read(statement.child("code"), Degrade::Plan, &mut draft);
     let authored_on = draft.moment("Available", statement.of("availabilityTime", "value"));
+    let requester = read_requester(reading, statement, scene, &mut draft);
     draft.add(words);
     draft.add(result::comment(statement, String::new()).as_deref());
     let (faults, note) = (draft.only_faults(), draft.into_notes());
@@ -334,7 +335,7 @@ pub(super) fn read_plan<'t>(
         occurrence_date_time,
         occurrence_period,
         authored_on,
-        requester: read_requester(reading, statement, scene),
+        requester,
         note,
         ..fhir::ProcedureRequest::default()
     };
@@ -343,10 +344,13 @@ pub(super) fn read_plan<'t>(
     reference
 }
 
-/// The status that a plan's words begin with.
+/// The status that a plan's words begin with: further on it may be that of something else. Before it stands at most
+/// what our own plans say first, that they are none (extract §8.8).
 fn plan_status(words: &str) -> &'static str {
-    let said =
-        words.find("Status:").map(|at| words[at + "Status:".len()..].trim_start().to_ascii_lowercase());
+    let words = words.trim_start();
+    let intent = words.strip_prefix("Intent: ").and_then(|rest| rest.split_once(char::is_whitespace));
+    let words = intent.map_or(words, |(_, rest)| rest.trim_start());
+    let said = words.strip_prefix("Status:").map(|rest| rest.trim_start().to_ascii_lowercase());
     let said = said.unwrap_or_default();
     ["active", "completed", "cancelled"].into_iter().find(|s| said.starts_with(*s)).unwrap_or("unknown")
 }
@@ -355,8 +359,9 @@ fn read_requester<'t>(
     reading: &Reading<'t>,
     statement: Element<'t>,
     scene: &Scene<'t>,
+    draft: &mut Draft,
 ) -> Option<fhir::Requester<'t>> {
-    let agent = reading.participant(statement, &["AUT", "PRF", "PPRF"]).or_else(|| reading.performer(scene));
+    let agent = reading.actor(statement, &["AUT", "PRF", "PPRF"], scene, draft);
     agent.map(|agent| fhir::Requester { agent: Some(agent), ..fhir::Requester::default() })
 }
 
@@ -393,6 +398,7 @@ pub(super) fn read_referral<'t>(
     draft.add(statement.child("text").and_then(Element::text));
     draft.add(result::comment(statement, String::new()).as_deref());
     let supporting_info = reading.supporting(statement, &mut draft);
+    let requester = read_requester(reading, statement, scene, &mut draft);
     let (faults, note) = (draft.only_faults(), draft.into_notes());
     let referral = fhir::ReferralRequest {
         meta: reading.meta("ReferralRequest", statement, scene),
@@ -403,7 +409,7 @@ pub(super) fn read_referral<'t>(
         subject: reading.subject(),
         context: scene.context(),
         authored_on,
-        requester: read_requester(reading, statement, scene),
+        requester,
         recipient: recipient.into_iter().collect(),
         reason_code: vec![code],
         supporting_info,
@@ -445,6 +451,20 @@ fn self_referral<'t>(reading: &mut Reading<'t>, statement: Element<'t>, scene: &
 #[cfg(test)]
 mod tests {
     use crate::extract::trial::{extract, state};
+
+    #[test]
+    fn the_status_of_a_plan_stands_at_its_beginning() {
+        for (words, status) in [
+            ("Status: completed", "completed"),
+            (" Status:Active since May", "active"),
+            ("Intent: order Status: cancelled", "cancelled"),
+            ("Marital Status: completed form needed", "unknown"),
+            ("Review. Status: active", "unknown"),
+            ("", "unknown"),
+        ] {
+            assert_eq!(super::plan_status(words), status, "{words}: extract §13.2");
+        }
+    }
 
     #[test]
     fn a_request_that_is_no_plan_says_so_and_is_kept() {

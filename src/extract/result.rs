@@ -33,7 +33,7 @@ pub(super) fn read_with<'t>(
     let mut draft = Draft::default();
     said.iter().for_each(|words| draft.add(Some(words)));
     let id = reading.id(statement);
-    let mut observation = start(reading, statement, scene, &mut draft);
+    let mut observation = start(reading, statement, &reading.merging(scene, statement.within()), &mut draft);
     measure(statement, &mut observation, &mut draft);
     observation.comment = comment(statement, draft_words(&mut draft));
     observation.related.extend(members.iter().cloned().map(laboratory::has_member));
@@ -63,7 +63,7 @@ pub(super) fn start<'t>(
         When::Between(start, end) => (None, Some(Period { start, end, ..Period::default() })),
         When::Unknown => (draft.moment("Available", statement.of("availabilityTime", "value")), None),
     };
-    let performer = reading.participant(statement, &["PRF", "PPRF"]).or_else(|| reading.performer(scene));
+    let performer = reading.actor(statement, &["PRF", "PPRF"], scene, draft);
     let group = scene.group.iter().map(|group| Related {
         r#type: "derived-from",
         target: Some(Reference::to("Observation", group)),
@@ -131,10 +131,20 @@ pub(super) fn annotations(statement: Element<'_>) -> Vec<&str> {
 }
 
 fn qualifier<'t>(qualifier: Element<'t>) -> Option<Text<'t>> {
-    let name = qualifier.child("name")?;
-    let code = name.attribute("code").unwrap_or_default();
-    let words = name.attribute("displayName").or(name.child("originalText").and_then(Element::text));
-    Some(format!("{{Episodicity : code={code}, displayName={}}}", words.unwrap_or_default()).into())
+    let (name, value) = (qualifier.child("name"), qualifier.child("value"));
+    if let Some(value) = value.and_then(said).or(value.and_then(|v| v.attribute("code"))) {
+        let name = name.and_then(|n| said(n).or(n.attribute("code"))).unwrap_or("Qualifier");
+        return Some(format!("{{{name} : {value}}}").into());
+    }
+    // EMIS says in the name alone which episode it is.
+    let code = name?.attribute("code").unwrap_or_default();
+    let words = name.and_then(said).unwrap_or_default();
+    Some(format!("{{Episodicity : code={code}, displayName={words}}}").into())
+}
+
+/// The words of a part of a qualifier.
+fn said(part: Element<'_>) -> Option<&str> {
+    part.attribute("displayName").or(part.child("originalText").and_then(Element::text))
 }
 
 /// Reads a compound of observations: a blood pressure, or a parent with its members.
@@ -175,7 +185,10 @@ fn read_pressure<'t>(
 ) -> Vec<Reference<'t>> {
     let mut draft = Draft::default();
     let id = reading.id(compound);
-    let mut panel = start(reading, compound, scene, &mut draft);
+    let is_note = |e: &Element<'t>| e.name() == "NarrativeStatement" && !under_heading(compound);
+    let notes = || consultation::contents(compound).filter(is_note);
+    let around = reading.merging(scene, both.into_iter().chain(notes()));
+    let mut panel = start(reading, compound, &around, &mut draft);
     let mut said = Vec::new();
     for (statement, name) in both.into_iter().zip(["Systolic", "Diastolic"]) {
         let measured = quantities::read(statement, &mut draft);
@@ -189,8 +202,7 @@ fn read_pressure<'t>(
         });
         said.extend(annotations(statement).into_iter().map(|words| format!("{name} Note: {words}")));
     }
-    let narratives = consultation::contents(compound).filter(|e| e.name() == "NarrativeStatement");
-    for narrative in narratives.filter(|_| !under_heading(compound)) {
+    for narrative in notes() {
         said.extend(narrative.child("text").and_then(Element::text).map(|words| format!("BP Note: {words}")));
     }
     said.push(draft_words(&mut draft));
@@ -202,9 +214,8 @@ fn read_pressure<'t>(
     reading.settle(compound, &reference, &draft);
     let mut made = vec![reference.clone()];
     let inside = Scene { group: Some(id), ..scene.clone() };
-    let notes = consultation::contents(compound).filter(|e| e.name() == "NarrativeStatement");
-    for note in notes.filter(|_| under_heading(compound)) {
-        made.extend(consultation::statement(reading, note, &inside));
+    for other in consultation::contents(compound).filter(|e| !both.contains(e) && !is_note(e)) {
+        made.extend(consultation::statement(reading, other, &inside));
     }
     reading.merge_inner(compound, &reference);
     made
@@ -219,4 +230,29 @@ pub(super) fn other<'t>(
     let mut draft = Draft::default();
     draft.fault(Fault::UnknownStatement);
     reading.narrate(statement, scene, &mut draft)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::extract::tree::Tree;
+
+    #[test]
+    fn a_qualifier_says_what_it_is_and_its_value() {
+        for (qualifier, said) in [
+            (
+                r#"<name displayName="Laterality"/><value code="L" displayName="LEFT"/>"#,
+                "{Laterality : LEFT}",
+            ),
+            (r#"<name displayName="Episodicity"/><value displayName="First"/>"#, "{Episodicity : First}"),
+            (r#"<value displayName="LEFT"/>"#, "{Qualifier : LEFT}"),
+            (r#"<name code="1" displayName="First"/>"#, "{Episodicity : code=1, displayName=First}"),
+        ] {
+            let xml =
+                format!(r#"<o xmlns="urn:hl7-org:v3"><code><qualifier>{qualifier}</qualifier></code></o>"#);
+            let tree = Tree::parse(xml.as_bytes(), 10_000).unwrap();
+            let statement = tree.elements().next().unwrap();
+            assert_eq!(comment(statement, String::new()).as_deref(), Some(said), "extract §13.3");
+        }
+    }
 }

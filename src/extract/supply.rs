@@ -148,7 +148,7 @@ pub(super) struct Given<'t, 's> {
 
 /// The plan that a discontinuation ends.
 pub(super) fn reversed<'t>(reading: &mut Reading<'t>, supply: Element<'t>) -> Option<Reference<'t>> {
-    let plan = reading.plan(prior(supply, "reversalOf")?)?;
+    let (plan, _) = reading.ended_by(supply)?;
     let id = reading.id(plan);
     reading.forward("MedicationRequest", &id, &mut Draft::default())
 }
@@ -168,13 +168,20 @@ pub(super) fn read_plan<'t>(
     let mut draft = Draft::default();
     let id = reading.id(supply);
     let issues = reading.issues(supply);
+    let ended = reading.discontinued(supply);
+    let scene = reading.merging(given.scene, ended);
+    let given = &Given { scene: &scene, drug: given.drug.clone(), ..*given };
     let mut request = request(reading, supply, given, "plan", &mut draft);
     let acute = supply.of("repeatNumber", "value") == Some("0");
     request.extension.insert(0, repeat_information(supply, acute, issues.len()));
     request.extension.push(prescription(acute));
-    let ended = reading.discontinued(supply);
     request.status = match (ended, supply.of("statusCode", "code")) {
-        (Some(end), _) => stop(end, &mut request, &mut draft),
+        (Some(end), _) => {
+            if reading.ended_by(end).is_some_and(|(_, said)| !said) {
+                draft.fault(Fault::DanglingReference);
+            }
+            stop(end, &mut request, &mut draft)
+        }
         (None, Some("ACTIVE")) => "active",
         (None, Some("COMPLETE")) => "completed",
         (None, _) => {
@@ -213,7 +220,10 @@ fn again<'t>(
     for issue in issues.iter().skip(1) {
         let id = reading.derived(*issue, "plan");
         let day = issue.of("availabilityTime", "value").and_then(dates::fhir);
+        let scene = reading.merging(given.scene, [*issue]);
+        let given = &Given { scene: &scene, drug: given.drug.clone(), ..*given };
         let mut next = plan.clone();
+        next.meta = reading.meta("MedicationRequest", supply, &scene);
         next.identifier = reading.identifier(&id);
         next.authored_on.clone_from(&day);
         next.prior_prescription = Some(Reference::to("MedicationRequest", &before));
@@ -264,8 +274,7 @@ fn request<'t>(
     let available = supply.of("availabilityTime", "value").or(statement.of("availabilityTime", "value"));
     let authored = draft.moment("Available", available);
     let effective = supply.child("effectiveTime").or(statement.child("effectiveTime"));
-    let who =
-        reading.participant(statement, &["AUT", "PRF", "PPRF"]).or_else(|| reading.performer(given.scene));
+    let who = reading.actor(statement, &["AUT", "PRF", "PPRF"], given.scene, draft);
     let quantity = supply.child("quantity").map(quantities::amount).filter(|q| q.value.is_some());
     let (code, known) = agency_of(supply);
     if !known {

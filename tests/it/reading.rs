@@ -260,3 +260,227 @@ fn only_what_is_no_record_of_this_patient_is_refused() {
         assert!(read(text.get(..end).unwrap_or_default(), None).is_some(), "a cut message is no message");
     }
 }
+
+/// The resources of that kind that the message gives.
+fn resources(text: &str, kind: &str) -> Vec<Value> {
+    let reading = extract::read(text.as_bytes(), &Expected::default()).expect("the record is read");
+    balanced(&reading, text);
+    let bundle: Value = serde_json::from_slice(&reading.json).unwrap();
+    let all = bundle["entry"].as_array().unwrap().iter().map(|e| e["resource"].clone());
+    all.filter(|r| r["resourceType"] == kind).collect()
+}
+
+/// A MedicationStatement that authorises the drug.
+fn authorised(id: &str, drug: &str, more: &str) -> String {
+    format!(
+        r#"<component><MedicationStatement moodCode="INT"><id root="A{id}D6C748-100D-46E3-A8BC-DFEA5F2DB2BD"/>
+        <consumable><manufacturedProduct><manufacturedMaterial>{drug}</manufacturedMaterial></manufacturedProduct></consumable>
+        <component><ehrSupplyAuthorise><id root="B{id}D6C748-100D-46E3-A8BC-DFEA5F2DB2BD"/><statusCode code="ACTIVE"/>
+        <availabilityTime value="20100113"/></ehrSupplyAuthorise></component>{more}</MedicationStatement></component>"#
+    )
+}
+
+#[test]
+fn drugs_named_in_translations_alone_are_two() {
+    let drug = |name: &str| format!(r#"<code nullFlavor="UNK"><translation displayName="{name}"/></code>"#);
+    let plans = [("1", "Warfarin 5mg"), ("2", "Aspirin 75mg"), ("3", "Warfarin 5mg")];
+    let plans: String = plans.iter().map(|(id, name)| authorised(id, &drug(name), "")).collect();
+    let text = message(&plans);
+    let drugs = resources(&text, "Medication");
+    let given: Vec<String> = resources(&text, "MedicationRequest")
+        .iter()
+        .map(|plan| {
+            let drug = plan["medicationReference"]["reference"].as_str().unwrap();
+            let found = drugs.iter().find(|d| drug.ends_with(d["id"].as_str().unwrap())).unwrap();
+            found["code"]["text"].as_str().unwrap().to_owned()
+        })
+        .collect();
+    assert_eq!(given, ["Warfarin 5mg", "Aspirin 75mg", "Warfarin 5mg"], "a wrong drug (extract §13.4)");
+    assert_eq!(drugs.len(), 2, "one for both plans that name it so");
+}
+
+#[test]
+fn what_ends_no_plan_by_name_ends_the_one_beside_it() {
+    let ends = |link: &str| {
+        format!(
+            r#"<component><ehrSupplyDiscontinue><id root="C1D6C748-100D-46E3-A8BC-DFEA5F2DB2BD"/>
+            <availabilityTime value="20110203"/>{link}</ehrSupplyDiscontinue></component>"#
+        )
+    };
+    let nowhere = r#"<reversalOf><priorMedicationRef><id root="35D6C748-100D-46E3-A8BC-DFEA5F2DB2BD"/></priorMedicationRef></reversalOf>"#;
+    for link in ["", nowhere] {
+        let statement = authorised("1", r#"<code displayName="Warfarin"/>"#, &ends(link));
+        let plans = resources(&message(&statement), "MedicationRequest");
+        assert_eq!(plans[0]["status"], "stopped", "a stopped drug must not look active (extract §13.4)");
+        let states = states(&statement);
+        assert!(states.iter().any(|(_, state)| state.contains("dangling-reference")), "{states:?}");
+    }
+    let another = r#"<component><ehrSupplyAuthorise><id root="D1D6C748-100D-46E3-A8BC-DFEA5F2DB2BD"/><statusCode code="ACTIVE"/></ehrSupplyAuthorise></component>"#;
+    let two = authorised("1", r#"<code displayName="Warfarin"/>"#, &(ends("") + another));
+    let plans = resources(&message(&two), "MedicationRequest");
+    assert!(plans.iter().all(|p| p["status"] == "active"), "which of two is ended, nobody says");
+}
+
+const LABEL: &str = r#"<confidentialityCode code="NOPAT"/>"#;
+
+/// Which resources of that kind have words in them, and whether each is labelled.
+fn labelled(text: &str, kind: &str, words: &str) -> Vec<bool> {
+    let all = resources(text, kind);
+    let all = all.iter().filter(|r| r.to_string().contains(words));
+    all.map(|r| r["meta"]["security"][0]["code"] == "NOPAT").collect()
+}
+
+#[test]
+fn a_label_covers_every_resource_that_says_what_was_labelled() {
+    let id = |n: u32| format!(r#"<id root="{n}5D6C748-100D-46E3-A8BC-DFEA5F2DB2BD"/>"#);
+    let snomed = |code: &str| format!(r#"<code code="{code}" codeSystem="2.16.840.1.113883.2.1.3.2.4.15"/>"#);
+    let half = |n: u32, code: &str| {
+        let (id, code) = (id(n), snomed(code));
+        format!(
+            "<component><ObservationStatement>{id}{code}{LABEL}<value value=\"7\"/></ObservationStatement></component>"
+        )
+    };
+    let pressure = format!(
+        r#"<component><CompoundStatement classCode="BATTERY">{}{}{}{}</CompoundStatement></component>"#,
+        id(1),
+        snomed("75367002"),
+        half(2, "271649006"),
+        half(3, "271650006")
+    );
+    assert_eq!(labelled(&message(&pressure), "Observation", "75367002"), [true], "both halves");
+    let comment = |n: u32, kind: &str| {
+        let id = id(n);
+        format!(
+            "<component><NarrativeStatement>{id}<text>CommentType:{kind}\nCommentDate:1\n\nquokka</text>{LABEL}</NarrativeStatement></component>"
+        )
+    };
+    let report = |inner: &str| {
+        let (report, specimen, code) = (id(1), id(2), snomed("123038009"));
+        format!(
+            r#"<component><CompoundStatement classCode="CLUSTER">{report}{}<component><CompoundStatement classCode="CLUSTER">{specimen}{code}{inner}</CompoundStatement></component></CompoundStatement></component>"#,
+            snomed("16488004")
+        )
+    };
+    let result = format!(
+        r#"<component><ObservationStatement>{}<code displayName="Hb"/></ObservationStatement></component>"#,
+        id(4)
+    );
+    let aggregate = comment(5, "AGGREGATE COMMENT SET");
+    for class in ["CLUSTER", "BATTERY"] {
+        let group = report(&format!(
+            r#"<component><CompoundStatement classCode="{class}">{}<code displayName="FBC"/>{result}{aggregate}</CompoundStatement></component>"#,
+            id(3)
+        ));
+        assert_eq!(
+            labelled(&message(&group), "Observation", "quokka"),
+            [true],
+            "a comment folded in a {class}"
+        );
+    }
+    let specimen = report(&comment(5, "LAB SPECIMEN COMMENT(E271)"));
+    assert_eq!(labelled(&message(&specimen), "Specimen", "quokka"), [true]);
+    let conclusion = format!(
+        r#"<component><CompoundStatement classCode="CLUSTER">{}{}{}</CompoundStatement></component>"#,
+        id(1),
+        snomed("16488004"),
+        comment(5, "LABORATORY RESULT COMMENT(E141)")
+    );
+    assert_eq!(labelled(&message(&conclusion), "DiagnosticReport", "quokka"), [true]);
+    let inner = format!(
+        "<component><FooStatement>{}<component><PlanStatement>{}<text>quokka</text>{LABEL}</PlanStatement></component></FooStatement></component>",
+        id(1),
+        id(2)
+    );
+    assert_eq!(labelled(&message(&inner), "Observation", "quokka"), [true], "in a statement nobody knows");
+    let part = format!(
+        "{LABEL}<component><PlanStatement>{}<novelty><text>quokka</text></novelty></PlanStatement></component>",
+        id(1)
+    );
+    assert_eq!(
+        labelled(&message(&part), "Observation", "quokka"),
+        [true],
+        "left over in a labelled composition"
+    );
+    let stopped = format!(
+        r#"<component><ehrSupplyDiscontinue>{}<availabilityTime value="20110203"/>{LABEL}<pertinentInformation><pertinentSupplyAnnotation><text>quokka</text></pertinentSupplyAnnotation></pertinentInformation></ehrSupplyDiscontinue></component>"#,
+        id(1)
+    );
+    let plan = authorised("1", r#"<code displayName="Warfarin"/>"#, &stopped);
+    assert_eq!(labelled(&message(&plan), "MedicationRequest", "quokka"), [true], "extract §13.5");
+}
+
+/// The message with these parts in its agent directory, and an agent whom its composition names.
+fn with_agents(text: &str, parts: &str) -> String {
+    let agent = |root: &str, name: &str| {
+        format!(
+            "<part><Agent><id root=\"{root}\"/><agentPerson><name><family>{name}</family></name></agentPerson></Agent></part>"
+        )
+    };
+    let parts = agent("A0D6C748-100D-46E3-A8BC-DFEA5F2DB2BD", "Moss") + parts;
+    let directory = format!("<responsibleParty><agentDirectory>{parts}</agentDirectory></responsibleParty>");
+    let participant = r#"<Participant2 typeCode="PPRF"><agentRef><id root="A0D6C748-100D-46E3-A8BC-DFEA5F2DB2BD"/></agentRef></Participant2>"#;
+    text.replacen("<ehrFolder>", &format!("<ehrFolder>{directory}"), 1)
+        .replace("</ehrComposition>", &format!("{participant}</ehrComposition>"))
+}
+
+#[test]
+fn an_entry_is_never_attributed_to_another_than_it_names() {
+    let performer = |statement: &str, parts: &str| {
+        let text = with_agents(&message(statement), parts);
+        resources(&text, "Observation")[0]["performer"][0]["reference"].clone()
+    };
+    let by = |agent: &str| {
+        format!(
+            r#"<component><ObservationStatement><id root="15D6C748-100D-46E3-A8BC-DFEA5F2DB2BD"/><code displayName="x"/>
+            <Participant typeCode="PRF"><agentRef>{agent}</agentRef></Participant></ObservationStatement></component>"#
+        )
+    };
+    let moss = Value::from("Practitioner/A0D6C748-100D-46E3-A8BC-DFEA5F2DB2BD");
+    let other = r#"<id root="B0D6C748-100D-46E3-A8BC-DFEA5F2DB2BD"/>"#;
+    assert_eq!(performer(GOOD, ""), moss, "who names nobody was with the consultation's performer");
+    assert_eq!(performer(&by("<id nullFlavor=\"UNK\"/>"), ""), moss);
+    assert_eq!(performer(&by(other), ""), Value::Null, "an unknown agent is not Dr Moss");
+    let states = states(&by(other));
+    assert!(states.iter().any(|(_, state)| state.contains("unknown-agent")), "{states:?}");
+    let spine = format!(
+        r#"<part><AgentPersonSDS>{other}<agentPersonSDS><id root="1.2.826.0.1285.0.2.0.65" extension="555"/></agentPersonSDS></AgentPersonSDS></part>"#
+    );
+    assert_eq!(performer(&by(other), &spine), "Practitioner/B0D6C748-100D-46E3-A8BC-DFEA5F2DB2BD");
+}
+
+/// An allergy to a drug, with more in its observation and its compound.
+fn allergy(inner: &str, outer: &str) -> String {
+    format!(
+        r#"<component><CompoundStatement classCode="CATEGORY"><id root="C1D6C748-100D-46E3-A8BC-DFEA5F2DB2BD"/>
+        <code code="14L..00" codeSystem="2.16.840.1.113883.2.1.6.2"/><component><ObservationStatement>
+        <id root="D1D6C748-100D-46E3-A8BC-DFEA5F2DB2BD"/>{inner}</ObservationStatement></component>{outer}</CompoundStatement></component>"#
+    )
+}
+
+#[test]
+fn an_allergy_keeps_all_that_it_says() {
+    let note = "<pertinentInformation><pertinentAnnotation><text>quokka</text></pertinentAnnotation></pertinentInformation>";
+    for (inner, outer, words) in [
+        (
+            r#"<code displayName="Adverse reaction"/><value>penicillin rash</value>"#,
+            "",
+            "Value: penicillin rash",
+        ),
+        (r#"<code displayName="x"/><value value="3" unit="mg"/>"#, "", "Value: 3 mg"),
+        (
+            r#"<code displayName="Adverse reaction"/><value code="1" displayName="Penicillin"/>"#,
+            "",
+            "Code: Adverse reaction",
+        ),
+        (
+            r#"<code displayName="x"/><effectiveTime><low value="2010"/><high value="2011"/></effectiveTime>"#,
+            "",
+            "End Date: 2011",
+        ),
+        (r#"<code displayName="x"/>"#, note, "quokka"),
+    ] {
+        let allergies = resources(&message(&allergy(inner, outer)), "AllergyIntolerance");
+        let notes = allergies[0]["note"].to_string();
+        assert!(notes.contains(words), "{words} in {notes} (extract §1.5)");
+    }
+}
