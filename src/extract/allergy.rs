@@ -225,6 +225,23 @@ fn reaction_words(n: usize, reaction: &Json, draft: &mut Draft) {
     draft.say(&format!("Reaction {n}"), Some(&own.text()));
 }
 
+/// How it stands with an allergy, when its text begins with that, as ours does: an extract has no element for it. What
+/// does not say so is active and unconfirmed (extract §13.2): an allergy that ended must say that it did.
+fn standing(text: &str) -> (&'static str, &'static str) {
+    let Some(said) = text.strip_prefix("Status: ").map(str::to_ascii_lowercase) else {
+        return ("active", "unconfirmed");
+    };
+    let verified = said.split_once("verification status: ").map_or("", |(_, after)| after);
+    let word = |words: &str, known: &[&'static str]| {
+        let first = words.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default();
+        known.iter().find(|known| **known == first).copied()
+    };
+    (
+        word(&said, &["active", "inactive", "resolved"]).unwrap_or("active"),
+        word(verified, &["confirmed", "refuted"]).unwrap_or("unconfirmed"),
+    )
+}
+
 /// The one observation of a compound that says it is an allergy (extract §13.2).
 pub(super) fn within(compound: Element<'_>) -> Option<Element<'_>> {
     let code = compound.child("code")?;
@@ -262,13 +279,15 @@ pub(super) fn read<'t>(
     }
     let asserter = reading.actor(statement, &["PRF", "PPRF"], scene, &mut draft);
     besides(compound, statement, value, &onset, &mut draft);
-    draft.add(result::comment(statement, String::new()).as_deref());
+    let comment = result::comment(statement, String::new()).unwrap_or_default();
+    let (clinical_status, verification_status) = standing(&comment);
+    draft.add(Some(&comment));
     let (faults, note) = (draft.only_faults(), draft.into_notes());
     let allergy = fhir::AllergyIntolerance {
         meta: reading.meta("AllergyIntolerance", statement, scene),
         identifier: reading.identifier(&id),
-        clinical_status: "active",
-        verification_status: "unconfirmed",
+        clinical_status,
+        verification_status,
         category: vec![category],
         code: Some(code),
         patient: reading.subject(),
@@ -361,5 +380,19 @@ mod tests {
             xml.contains(r#"<code code="716186003""#) && xml.contains("asked today"),
             "extract §8.3: {xml}"
         );
+    }
+
+    #[test]
+    fn how_it_stands_with_an_allergy_is_read_where_the_text_begins_with_it() {
+        for (text, clinical, verification) in [
+            ("Status: Resolved End Date: 20200102 Verification Status: confirmed", "resolved", "confirmed"),
+            ("Status: inactive", "inactive", "unconfirmed"),
+            ("Status: Active Verification Status: refuted", "active", "refuted"),
+            ("Status: Unresolved", "active", "unconfirmed"),
+            ("rash. Status: Resolved", "active", "unconfirmed"),
+            ("", "active", "unconfirmed"),
+        ] {
+            assert_eq!(super::standing(text), (clinical, verification), "{text}");
+        }
     }
 }

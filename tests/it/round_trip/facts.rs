@@ -81,6 +81,8 @@ pub fn facts(resource: &Value, bundle: &HashMap<String, Value>) -> Vec<Fact> {
         }
         "AllergyIntolerance" => {
             found.push(fact("code", coded(of("code"))));
+            found.push(fact("status", [word(of("clinicalStatus"))]));
+            found.push(fact("verification", [word(of("verificationStatus"))]));
             found.push(fact("category", [word(&of("category")[0])]));
             found.push(fact("onset", when(of("onsetDateTime"))));
             found.push(fact("asserted", when(of("assertedDate"))));
