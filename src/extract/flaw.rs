@@ -4,8 +4,11 @@
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Flaw {
     /// Not well-formed XML.
-    #[error("the message is not well formed")]
-    NotXml,
+    #[error("the message is not well formed from line {line} on")]
+    NotXml {
+        /// The line, from 1, at which reading stopped.
+        line: usize,
+    },
     /// Another message, or none of HL7's.
     #[error("the message is no RCMR_IN030000UK06 or RCMR_IN030000UK07")]
     NoExtract,

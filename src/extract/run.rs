@@ -346,7 +346,7 @@ mod tests {
     #[test]
     fn what_no_narrative_mends_refuses_the_record() {
         let refused = |outcome| matches!(outcome, Err(Refusal::Invalid { .. }));
-        let flaw = || Finding { path: String::new(), id: None, flaw: Flaw::NotXml };
+        let flaw = || Finding { path: String::new(), id: None, flaw: Flaw::NotXml { line: 1 } };
         assert!(refused(built(|_| vec![flaw()])), "a flaw of no statement");
         assert!(refused(built(against("NarrativeStatement"))), "a narrative cannot become another");
     }

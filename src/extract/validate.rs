@@ -35,19 +35,28 @@ pub(super) fn check(xml: &str) -> Vec<Finding> {
 pub(super) fn all(message: &[u8]) -> Vec<Finding> {
     match std::str::from_utf8(message) {
         Ok(xml) if xml::carries(xml) => examine(xml, MOST),
-        Ok(_) | Err(_) => vec![Finding { path: String::new(), id: None, flaw: Flaw::NotXml }],
+        Ok(xml) => vec![broken(xml.as_bytes(), xml.find(|c: char| !xml::carried(c)).unwrap_or_default())],
+        Err(e) => vec![broken(message, e.valid_up_to())],
     }
 }
 
 fn examine(xml: &str, most: usize) -> Vec<Finding> {
     let xml = xml.strip_prefix('\u{FEFF}').unwrap_or(xml);
     let mut walk = Walk { message: xml, most, ..Walk::default() };
-    if walk.through(&mut quick_xml::Reader::from_str(xml)).is_err() {
-        walk.found(Flaw::NotXml);
+    let mut reader = quick_xml::Reader::from_str(xml);
+    if walk.through(&mut reader).is_err() {
+        let at = usize::try_from(reader.buffer_position()).unwrap_or(usize::MAX);
+        walk.findings.push(broken(xml.as_bytes(), at));
     } else {
         walk.resolve();
     }
     walk.findings
+}
+
+/// That the message is not well formed from there on.
+fn broken(message: &[u8], at: usize) -> Finding {
+    let line = 1 + message[..at.min(message.len())].iter().filter(|b| **b == b'\n').count();
+    Finding { path: String::new(), id: None, flaw: Flaw::NotXml { line } }
 }
 
 /// The same words where they stand in the message: what the reader lends lives only as long as its event.
@@ -107,7 +116,9 @@ impl<'a> Walk<'a> {
                 Event::DocType(_) => return Err(Broken),
             }
         }
-        if self.findings.is_empty() && (!self.levels.is_empty() || self.unknown > 0 || !self.begun) {
+        let ended = self.levels.is_empty() && self.unknown == 0 && self.begun;
+        // Who stops at the limit has not seen the end.
+        if !ended && self.findings.len() < self.most {
             return Err(Broken);
         }
         Ok(())
@@ -432,8 +443,27 @@ mod tests {
             assert_eq!(flaws("UK06", &narrative(id, &more)), expected, "{more}");
         }
         let whole = |message: &str| check(message).into_iter().map(|f| f.flaw).collect::<Vec<_>>();
-        assert_eq!(whole("<o>"), [Flaw::NoExtract], "another message");
-        assert_eq!(whole("<RCMR_IN030000UK06>"), [Flaw::NotXml], "cut short");
+        assert_eq!(whole("<o/>"), [Flaw::NoExtract], "another message");
+        assert_eq!(whole("<RCMR_IN030000UK06>"), [Flaw::NotXml { line: 1 }], "cut short");
+    }
+
+    #[test]
+    fn what_is_no_xml_and_no_day_is_found() {
+        let message = super::super::trial::message("UK06", &narrative(A, ""));
+        let flaws = |message: &str| all(message.as_bytes()).into_iter().map(|f| f.flaw).collect::<Vec<_>>();
+        assert_eq!(flaws(&message), []);
+        assert_eq!(flaws(&format!("{message}more")), [Flaw::NotXml { line: 1 }], "text beside the root");
+        assert_eq!(
+            flaws(&message.replace(">x<", ">\n\u{1}<")),
+            [Flaw::NotXml { line: 2 }],
+            "no character of XML"
+        );
+        let wrong = Flaw::Attribute {
+            attribute: "value".to_owned(),
+            element: "availabilityTime".to_owned(),
+            wrong: Wrong::Malformed,
+        };
+        assert_eq!(flaws(&message.replace("20260302", "20260230")), [wrong], "no day of the calendar");
     }
 
     #[test]

@@ -149,7 +149,7 @@ pub(super) fn carries(text: &str) -> bool {
 }
 
 /// Whether XML 1.0 has the character.
-fn carried(c: char) -> bool {
+pub(super) fn carried(c: char) -> bool {
     matches!(c, '\t' | '\n' | '\r' | '\u{20}'..='\u{D7FF}' | '\u{E000}'..='\u{FFFD}' | '\u{10000}'..='\u{10FFFF}')
 }
 

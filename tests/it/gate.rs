@@ -166,7 +166,7 @@ fn ours_alone(flaw: &Flaw) -> bool {
         }
         // The schema gives these attributes defaults, which we write out.
         Flaw::Attribute { wrong, .. } => *wrong != Wrong::Unknown,
-        Flaw::NotXml
+        Flaw::NotXml { .. }
         | Flaw::NoExtract
         | Flaw::Misplaced { .. }
         | Flaw::TooMany { .. }
