@@ -32,6 +32,8 @@ pub(super) struct Reading<'t> {
     labels: Vec<bool>,
     by_id: HashMap<Text<'t>, Element<'t>>,
     pub(super) people: HashMap<Text<'t>, Reference<'t>>,
+    /// What those in `people` are called.
+    pub(super) names: HashMap<Text<'t>, String>,
     /// Locations by their name.
     pub(super) places: HashMap<&'t str, Reference<'t>>,
     /// SNOMED code of a problem → id of its Condition.
@@ -137,6 +139,7 @@ impl<'t> Reading<'t> {
             labels: labels(tree),
             by_id: HashMap::new(),
             people: HashMap::new(),
+            names: HashMap::new(),
             places: HashMap::new(),
             problems: HashMap::new(),
             drugs: HashMap::new(),
@@ -305,6 +308,12 @@ impl<'t> Reading<'t> {
         self.people.get(&id).cloned()
     }
 
+    /// What an `agentRef` means is called.
+    pub(super) fn agent_name(&self, reference: Element<'t>) -> Option<&str> {
+        let id = normalised(reference.of("id", "root")?)?;
+        self.names.get(&id).map(String::as_str)
+    }
+
     /// When the entry was written down: the author's time of its composition (extract §13.3).
     pub(super) fn written(&self, scene: &Scene<'t>) -> Option<String> {
         let author = scene.composition.down(&["author", "time"]).and_then(|t| t.attribute("value"));
@@ -410,11 +419,27 @@ impl<'t> Reading<'t> {
         draft: &mut Draft,
     ) -> Reference<'t> {
         draft.fault(Fault::Narrated);
-        let scene = &self.merging(scene, statement.within());
+        let scene = self.merging(scene, statement.within());
         let mut words = statement.words();
         if words.is_empty() {
             words = format!("An entry of type {} without words", shown(statement));
         }
+        let reference = self.say(statement, &scene, words, draft);
+        // All words of all that is in it are said here.
+        for inner in statement.within().skip(1).filter(|e| stands(*e)) {
+            self.merge(inner, &reference);
+        }
+        reference
+    }
+
+    /// A comment with these words in the place of a statement.
+    pub(super) fn say(
+        &mut self,
+        statement: Element<'t>,
+        scene: &Scene<'t>,
+        words: String,
+        draft: &mut Draft,
+    ) -> Reference<'t> {
         let mut id = self.id(statement);
         // A document has the id of the statement that refers to it.
         if self.made.contains(&Reference::to("Observation", &id).reference) {
@@ -437,10 +462,6 @@ impl<'t> Reading<'t> {
         };
         let reference = self.add("Observation", &id, &observation);
         self.settle(statement, &reference, draft);
-        // All words of all that is in it are said here.
-        for inner in statement.within().skip(1).filter(|e| stands(*e)) {
-            self.merge(inner, &reference);
-        }
         reference
     }
 
