@@ -8,7 +8,7 @@ use super::dates::{self, Span};
 use super::draft::Draft;
 use super::fhir::{self, Reference};
 use super::json::Json;
-use super::reading::Reading;
+use super::reading::{Drug, Reading};
 use super::result;
 use super::scene::Scene;
 use super::supply;
@@ -285,8 +285,7 @@ pub(super) fn read<'t>(
 fn drug<'t>(reading: &mut Reading<'t>, statement: Element<'t>, draft: &mut Draft) -> Option<Reference<'t>> {
     let material = statement.down(&["consumable", "manufacturedProduct", "manufacturedMaterial"])?;
     let code = material.child("code")?;
-    let said = code.child("originalText").and_then(Element::text);
-    let key = [code.attribute("code"), code.attribute("displayName"), said];
+    let key: Drug<'t> = std::iter::once(code).chain(code.all("translation")).map(told).collect();
     if let Some(known) = reading.drugs.get(&key) {
         return Some(known.clone());
     }
@@ -299,6 +298,13 @@ fn drug<'t>(reading: &mut Reading<'t>, statement: Element<'t>, draft: &mut Draft
     let reference = reading.add("Medication", &id, &medication);
     reading.drugs.insert(key, reference.clone());
     Some(reference)
+}
+
+/// All that one code of a drug says.
+fn told<'t>(code: Element<'t>) -> [Option<&'t str>; 5] {
+    let [own, system, display, null] =
+        ["code", "codeSystem", "displayName", "nullFlavor"].map(|name| code.attribute(name));
+    [own, system, display, null, code.child("originalText").and_then(Element::text)]
 }
 
 #[cfg(test)]

@@ -17,8 +17,9 @@ use super::tree::{Element, Tree};
 use super::{Expected, MissingDocument, ReadRefusal, consultation, dates, people, twins};
 use crate::model::{NhsNumber, derived_uuid};
 
-/// What tells one Medication from another: code, display name and original text.
-pub(super) type Drug<'t> = [Option<&'t str>; 3];
+/// What tells one Medication from another: all that its code says, and each translation. Systems that have no SNOMED
+/// code for a drug may name it in a translation alone.
+pub(super) type Drug<'t> = Vec<[Option<&'t str>; 5]>;
 
 /// The reading under way.
 pub(super) struct Reading<'t> {

@@ -260,3 +260,41 @@ fn only_what_is_no_record_of_this_patient_is_refused() {
         assert!(read(text.get(..end).unwrap_or_default(), None).is_some(), "a cut message is no message");
     }
 }
+
+/// The resources of that kind that the message gives.
+fn resources(text: &str, kind: &str) -> Vec<Value> {
+    let reading = extract::read(text.as_bytes(), &Expected::default()).expect("the record is read");
+    balanced(&reading, text);
+    let bundle: Value = serde_json::from_slice(&reading.json).unwrap();
+    let all = bundle["entry"].as_array().unwrap().iter().map(|e| e["resource"].clone());
+    all.filter(|r| r["resourceType"] == kind).collect()
+}
+
+/// A MedicationStatement that authorises the drug.
+fn authorised(id: &str, drug: &str, more: &str) -> String {
+    format!(
+        r#"<component><MedicationStatement moodCode="INT"><id root="A{id}D6C748-100D-46E3-A8BC-DFEA5F2DB2BD"/>
+        <consumable><manufacturedProduct><manufacturedMaterial>{drug}</manufacturedMaterial></manufacturedProduct></consumable>
+        <component><ehrSupplyAuthorise><id root="B{id}D6C748-100D-46E3-A8BC-DFEA5F2DB2BD"/><statusCode code="ACTIVE"/>
+        <availabilityTime value="20100113"/></ehrSupplyAuthorise></component>{more}</MedicationStatement></component>"#
+    )
+}
+
+#[test]
+fn drugs_named_in_translations_alone_are_two() {
+    let drug = |name: &str| format!(r#"<code nullFlavor="UNK"><translation displayName="{name}"/></code>"#);
+    let plans = [("1", "Warfarin 5mg"), ("2", "Aspirin 75mg"), ("3", "Warfarin 5mg")];
+    let plans: String = plans.iter().map(|(id, name)| authorised(id, &drug(name), "")).collect();
+    let text = message(&plans);
+    let drugs = resources(&text, "Medication");
+    let given: Vec<String> = resources(&text, "MedicationRequest")
+        .iter()
+        .map(|plan| {
+            let drug = plan["medicationReference"]["reference"].as_str().unwrap();
+            let found = drugs.iter().find(|d| drug.ends_with(d["id"].as_str().unwrap())).unwrap();
+            found["code"]["text"].as_str().unwrap().to_owned()
+        })
+        .collect();
+    assert_eq!(given, ["Warfarin 5mg", "Aspirin 75mg", "Warfarin 5mg"], "a wrong drug (extract §13.4)");
+    assert_eq!(drugs.len(), 2, "one for both plans that name it so");
+}
