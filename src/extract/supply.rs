@@ -152,7 +152,7 @@ pub(super) struct Given<'t, 's> {
 
 /// The plan that a discontinuation ends.
 pub(super) fn reversed<'t>(reading: &mut Reading<'t>, supply: Element<'t>) -> Option<Reference<'t>> {
-    let plan = reading.plan(prior(supply, "reversalOf")?)?;
+    let (plan, _) = reading.ended_by(supply)?;
     let id = reading.id(plan);
     reading.forward("MedicationRequest", &id, &mut Draft::default())
 }
@@ -178,7 +178,12 @@ pub(super) fn read_plan<'t>(
     request.extension.push(prescription(acute));
     let ended = reading.discontinued(supply);
     request.status = match (ended, supply.of("statusCode", "code")) {
-        (Some(end), _) => stop(end, &mut request, &mut draft),
+        (Some(end), _) => {
+            if reading.ended_by(end).is_some_and(|(_, said)| !said) {
+                draft.fault(Fault::DanglingReference);
+            }
+            stop(end, &mut request, &mut draft)
+        }
         (None, Some("ACTIVE")) => "active",
         (None, Some("COMPLETE")) => "completed",
         (None, _) => {

@@ -31,15 +31,15 @@ impl<'t> Ties<'t> {
     pub(super) fn of(reading: &Reading<'t>) -> Self {
         let mut ties = Self::default();
         for statement in reading.statements() {
-            let plan = |link| supply::prior(*statement, link).and_then(|id| reading.plan(id));
             match statement.name() {
                 "ehrSupplyPrescribe" | "ehrSupplyDispense" => {
-                    if let Some(plan) = plan("inFulfillmentOf") {
+                    let plan = supply::prior(*statement, "inFulfillmentOf").and_then(|id| reading.plan(id));
+                    if let Some(plan) = plan {
                         ties.issues.entry(plan.place()).or_default().push(*statement);
                     }
                 }
                 "ehrSupplyDiscontinue" => {
-                    if let Some(plan) = plan("reversalOf") {
+                    if let Some((plan, _)) = reading.ended_by(*statement) {
                         ties.ends.entry(plan.place()).or_insert(*statement);
                     }
                 }
@@ -103,6 +103,18 @@ impl<'t> Reading<'t> {
             "MedicationStatement" => found.all("component").find_map(|c| c.child("ehrSupplyAuthorise")),
             _ => None,
         }
+    }
+
+    /// The plan that a discontinuation ends, and whether it says so. One that names none ends the plan beside it, if
+    /// there is one alone: a drug that was stopped must not look active.
+    pub(super) fn ended_by(&self, end: Element<'t>) -> Option<(Element<'t>, bool)> {
+        if let Some(plan) = supply::prior(end, "reversalOf").and_then(|id| self.plan(id)) {
+            return Some((plan, true));
+        }
+        let statement = end.parent()?.parent().filter(|s| s.name() == "MedicationStatement")?;
+        let mut beside = statement.all("component").flat_map(|c| c.all("ehrSupplyAuthorise"));
+        let only = beside.next().filter(|_| beside.next().is_none())?;
+        Some((only, false))
     }
 
     /// The issues of a plan, in order of time.

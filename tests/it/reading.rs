@@ -298,3 +298,25 @@ fn drugs_named_in_translations_alone_are_two() {
     assert_eq!(given, ["Warfarin 5mg", "Aspirin 75mg", "Warfarin 5mg"], "a wrong drug (extract §13.4)");
     assert_eq!(drugs.len(), 2, "one for both plans that name it so");
 }
+
+#[test]
+fn what_ends_no_plan_by_name_ends_the_one_beside_it() {
+    let ends = |link: &str| {
+        format!(
+            r#"<component><ehrSupplyDiscontinue><id root="C1D6C748-100D-46E3-A8BC-DFEA5F2DB2BD"/>
+            <availabilityTime value="20110203"/>{link}</ehrSupplyDiscontinue></component>"#
+        )
+    };
+    let nowhere = r#"<reversalOf><priorMedicationRef><id root="35D6C748-100D-46E3-A8BC-DFEA5F2DB2BD"/></priorMedicationRef></reversalOf>"#;
+    for link in ["", nowhere] {
+        let statement = authorised("1", r#"<code displayName="Warfarin"/>"#, &ends(link));
+        let plans = resources(&message(&statement), "MedicationRequest");
+        assert_eq!(plans[0]["status"], "stopped", "a stopped drug must not look active (extract §13.4)");
+        let states = states(&statement);
+        assert!(states.iter().any(|(_, state)| state.contains("dangling-reference")), "{states:?}");
+    }
+    let another = r#"<component><ehrSupplyAuthorise><id root="D1D6C748-100D-46E3-A8BC-DFEA5F2DB2BD"/><statusCode code="ACTIVE"/></ehrSupplyAuthorise></component>"#;
+    let two = authorised("1", r#"<code displayName="Warfarin"/>"#, &(ends("") + another));
+    let plans = resources(&message(&two), "MedicationRequest");
+    assert!(plans.iter().all(|p| p["status"] == "active"), "which of two is ended, nobody says");
+}
