@@ -15,7 +15,7 @@ use super::file::{mime, percent, safe, sniffed, suffix};
 use super::json::Json;
 use super::reading::{Reading, comment_code};
 use super::result;
-use super::scene::{Scene, withheld};
+use super::scene::Scene;
 use super::tree::Element;
 use super::unslotted;
 use super::work::{Kind, OBSERVATION, Statement, Target, Work, complete, fixed, id, label, participant};
@@ -295,10 +295,7 @@ pub(super) fn read<'t>(
     let content = files.iter().map(|file| received(reading, *file, &mut draft)).collect();
     let named = files.first().and_then(|f| f.child("code"));
     let document = fhir::DocumentReference {
-        meta: Some(fhir::Meta {
-            profile: "DocumentReference",
-            withheld: scene.withheld || withheld(statement) || files.iter().any(|f| withheld(*f)),
-        }),
+        meta: reading.meta("DocumentReference", statement, &reading.merging(scene, files)),
         identifier: reading.identifier(&id),
         status: "current",
         r#type: named.map(|code| codes::plain(code, &mut draft)),

@@ -237,6 +237,7 @@ fn read_cluster<'t>(
     let parent = reading.id(first);
     let inside = Scene { group: Some(parent.clone()), ..scene.clone() };
     let (mut words, mut made, mut members) = (Vec::new(), Vec::new(), Vec::new());
+    let own = reading.merging(scene, consultation::contents(cluster).filter(|e| folded(*e).is_some()));
     let into = Reference::to("Observation", &parent);
     for element in consultation::contents(cluster).filter(|e| *e != first) {
         match folded(element) {
@@ -250,7 +251,7 @@ fn read_cluster<'t>(
             None => made.extend(read(reading, element, scene)),
         }
     }
-    made.insert(0, result::read_with(reading, first, scene, &words, &members));
+    made.insert(0, result::read_with(reading, first, &own, &words, &members));
     reading.merge(cluster, &into);
     made
 }
@@ -288,7 +289,8 @@ fn read_group<'t>(reading: &mut Reading<'t>, battery: Element<'t>, scene: &Scene
         }
     }
     let mut draft = Draft::default();
-    let mut parent = result::start(reading, battery, scene, &mut draft);
+    let own = reading.merging(scene, consultation::contents(battery).filter(|e| folded(*e).is_some()));
+    let mut parent = result::start(reading, battery, &own, &mut draft);
     parent.related.extend(members.into_iter().map(has_member));
     words.extend(result::annotations(battery));
     parent.comment = Some(words.join("\n")).filter(|w| !w.is_empty()).map(Into::into);

@@ -418,7 +418,7 @@ pub(super) fn read<'t>(reading: &mut Reading<'t>, link: Element<'t>, scene: &Sce
     let code = codes::read(code.or(link.child("code")), Degrade::Entry, &mut draft);
     let note = std::mem::take(&mut draft).into_noted(&mut draft);
     let condition = fhir::Condition {
-        meta: reading.meta("ProblemHeader-Condition", link, scene),
+        meta: reading.meta("ProblemHeader-Condition", link, &reading.merging(scene, named)),
         extension,
         identifier: reading.identifier(&id),
         clinical_status,

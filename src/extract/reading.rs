@@ -28,6 +28,8 @@ pub(super) struct Reading<'t> {
     /// Of each element of the message, where in `progress` its statement is. The first of those is for what is none.
     numbers: Vec<u32>,
     progress: Vec<Progress<'t>>,
+    /// Of each element of the message, whether it or anything around it is labelled NOPAT.
+    labels: Vec<bool>,
     by_id: HashMap<Text<'t>, Element<'t>>,
     pub(super) people: HashMap<Text<'t>, Reference<'t>>,
     /// Locations by their name.
@@ -132,6 +134,7 @@ impl<'t> Reading<'t> {
             expected,
             progress: (0..=statements.len()).map(|_| Progress::default()).collect(),
             numbers,
+            labels: labels(tree),
             by_id: HashMap::new(),
             people: HashMap::new(),
             places: HashMap::new(),
@@ -225,7 +228,22 @@ impl<'t> Reading<'t> {
         statement: Element<'_>,
         scene: &Scene<'_>,
     ) -> Option<Meta> {
-        Some(Meta { profile, withheld: scene.withheld || withheld(statement) })
+        Some(Meta { profile, withheld: scene.withheld || self.labelled(statement) })
+    }
+
+    /// Whether the element or anything around it is labelled NOPAT (extract §13.5).
+    pub(super) fn labelled(&self, element: Element<'_>) -> bool {
+        self.labels[element.place()]
+    }
+
+    /// The scene of a resource that says what these say, too: their labels are its own (extract §13.5).
+    pub(super) fn merging(
+        &self,
+        scene: &Scene<'t>,
+        merged: impl IntoIterator<Item = Element<'t>>,
+    ) -> Scene<'t> {
+        let withheld = scene.withheld || merged.into_iter().any(|element| self.labelled(element));
+        Scene { withheld, ..scene.clone() }
     }
 
     /// The identifier that says which statement of which practice a resource was.
@@ -368,6 +386,7 @@ impl<'t> Reading<'t> {
         draft: &mut Draft,
     ) -> Reference<'t> {
         draft.fault(Fault::Narrated);
+        let scene = &self.merging(scene, statement.within());
         let mut words = statement.words();
         if words.is_empty() {
             words = format!("An entry of type {} without words", shown(statement));
@@ -404,7 +423,10 @@ impl<'t> Reading<'t> {
     fn leftovers(&mut self) {
         for statement in self.statements.clone() {
             if self.of(statement).state.is_none() {
-                let (scene, mut draft) = (Scene::of(statement, None), Draft::default());
+                let around = std::iter::successors(Some(statement), |e| e.parent());
+                let composition = around.into_iter().find(|e| e.name() == "ehrComposition");
+                let (scene, mut draft) =
+                    (Scene::of(composition.unwrap_or(statement), None), Draft::default());
                 if !STATEMENTS.contains(&statement.name()) {
                     draft.fault(Fault::UnknownStatement);
                 }
@@ -420,6 +442,16 @@ impl<'t> Reading<'t> {
         let account = Account::draw(states.collect()).map_err(|ids| ReadRefusal::Unbalanced { ids })?;
         Ok(super::Reading { json: self.bundle, account, missing: self.missing })
     }
+}
+
+/// Of each element, whether it or anything around it is labelled. Elements follow those around them.
+fn labels(tree: &Tree<'_>) -> Vec<bool> {
+    let mut labels: Vec<bool> = Vec::new();
+    for element in tree.elements() {
+        let around = element.parent().is_some_and(|parent| labels[parent.place()]);
+        labels.push(around || withheld(element));
+    }
+    labels
 }
 
 /// The code of a comment: a note that has no code of its own.

@@ -273,8 +273,8 @@ pub(super) fn read<'t>(reading: &mut Reading<'t>, compound: Element<'t>, scene: 
     let available = compound.of("availabilityTime", "value");
     let issued = available.and_then(dates::instant);
     let inside = Scene { issued: issued.clone(), ..scene.clone() };
-    let (mut specimens, mut results, mut conclusion, mut status) =
-        (Vec::new(), Vec::new(), Vec::new(), "unknown");
+    let (mut specimens, mut results, mut conclusion, mut status, mut merged) =
+        (Vec::new(), Vec::new(), Vec::new(), "unknown", Vec::new());
     for element in consultation::contents(compound) {
         if specimen::is_specimen(element) {
             specimens.push(specimen::read(reading, element, &inside, &mut results));
@@ -288,6 +288,7 @@ pub(super) fn read<'t>(reading: &mut Reading<'t>, compound: Element<'t>, scene: 
                     None => conclusion.push(words.strip_prefix("Interpretation: ").unwrap_or(words)),
                 }
                 reading.merge(element, &Reference::to("DiagnosticReport", &id));
+                merged.push(element);
             }
             _ => results.extend(laboratory::read(reading, element, &inside)),
         }
@@ -301,7 +302,7 @@ pub(super) fn read<'t>(reading: &mut Reading<'t>, compound: Element<'t>, scene: 
     let performer = reading.participant(compound, &["AUT", "PRF", "PPRF"]);
     let conclusion = conclusion.join("\n");
     let report = fhir::DiagnosticReport {
-        meta: reading.meta("DiagnosticReport", compound, scene),
+        meta: reading.meta("DiagnosticReport", compound, &reading.merging(scene, merged)),
         identifier: reading.identifier(&id).into_iter().chain(number).collect(),
         status,
         category: Some(fhir::CodeableConcept::of("http://hl7.org/fhir/v2/0074", "PAT", "Pathology")),

@@ -33,7 +33,7 @@ pub(super) fn read_with<'t>(
     let mut draft = Draft::default();
     said.iter().for_each(|words| draft.add(Some(words)));
     let id = reading.id(statement);
-    let mut observation = start(reading, statement, scene, &mut draft);
+    let mut observation = start(reading, statement, &reading.merging(scene, statement.within()), &mut draft);
     measure(statement, &mut observation, &mut draft);
     observation.comment = comment(statement, draft_words(&mut draft));
     observation.related.extend(members.iter().cloned().map(laboratory::has_member));
@@ -175,7 +175,10 @@ fn read_pressure<'t>(
 ) -> Vec<Reference<'t>> {
     let mut draft = Draft::default();
     let id = reading.id(compound);
-    let mut panel = start(reading, compound, scene, &mut draft);
+    let is_note = |e: &Element<'t>| e.name() == "NarrativeStatement" && !under_heading(compound);
+    let notes = || consultation::contents(compound).filter(is_note);
+    let around = reading.merging(scene, both.into_iter().chain(notes()));
+    let mut panel = start(reading, compound, &around, &mut draft);
     let mut said = Vec::new();
     for (statement, name) in both.into_iter().zip(["Systolic", "Diastolic"]) {
         let measured = quantities::read(statement, &mut draft);
@@ -189,8 +192,7 @@ fn read_pressure<'t>(
         });
         said.extend(annotations(statement).into_iter().map(|words| format!("{name} Note: {words}")));
     }
-    let narratives = consultation::contents(compound).filter(|e| e.name() == "NarrativeStatement");
-    for narrative in narratives.filter(|_| !under_heading(compound)) {
+    for narrative in notes() {
         said.extend(narrative.child("text").and_then(Element::text).map(|words| format!("BP Note: {words}")));
     }
     said.push(draft_words(&mut draft));
@@ -202,9 +204,8 @@ fn read_pressure<'t>(
     reading.settle(compound, &reference, &draft);
     let mut made = vec![reference.clone()];
     let inside = Scene { group: Some(id), ..scene.clone() };
-    let notes = consultation::contents(compound).filter(|e| e.name() == "NarrativeStatement");
-    for note in notes.filter(|_| under_heading(compound)) {
-        made.extend(consultation::statement(reading, note, &inside));
+    for other in consultation::contents(compound).filter(|e| !both.contains(e) && !is_note(e)) {
+        made.extend(consultation::statement(reading, other, &inside));
     }
     reading.merge_inner(compound, &reference);
     made

@@ -214,8 +214,9 @@ pub(super) fn read<'t>(
     }
     let kind = role.and_then(|r| r.down(&["specimenSpecimenMaterial", "desc"])).and_then(Element::text);
     let note = std::mem::take(&mut draft).into_noted(&mut draft);
+    let notes = consultation::contents(compound).filter(|e| e.name() == "NarrativeStatement");
     let specimen = fhir::Specimen {
-        meta: reading.meta("Specimen", compound, &scene),
+        meta: reading.meta("Specimen", compound, &reading.merging(&scene, notes)),
         identifier: reading.identifier(&id),
         accession_identifier: accession
             .map(|value| Identifier { value: value.into(), ..Identifier::default() }),

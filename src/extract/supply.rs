@@ -172,11 +172,13 @@ pub(super) fn read_plan<'t>(
     let mut draft = Draft::default();
     let id = reading.id(supply);
     let issues = reading.issues(supply);
+    let ended = reading.discontinued(supply);
+    let scene = reading.merging(given.scene, ended);
+    let given = &Given { scene: &scene, drug: given.drug.clone(), ..*given };
     let mut request = request(reading, supply, given, "plan", &mut draft);
     let acute = supply.of("repeatNumber", "value") == Some("0");
     request.extension.insert(0, repeat_information(supply, acute, issues.len()));
     request.extension.push(prescription(acute));
-    let ended = reading.discontinued(supply);
     request.status = match (ended, supply.of("statusCode", "code")) {
         (Some(end), _) => {
             if reading.ended_by(end).is_some_and(|(_, said)| !said) {
@@ -222,7 +224,10 @@ fn again<'t>(
     for issue in issues.iter().skip(1) {
         let id = reading.derived(*issue, "plan");
         let day = issue.of("availabilityTime", "value").and_then(dates::fhir);
+        let scene = reading.merging(given.scene, [*issue]);
+        let given = &Given { scene: &scene, drug: given.drug.clone(), ..*given };
         let mut next = plan.clone();
+        next.meta = reading.meta("MedicationRequest", supply, &scene);
         next.identifier = reading.identifier(&id);
         next.authored_on.clone_from(&day);
         next.prior_prescription = Some(Reference::to("MedicationRequest", &before));

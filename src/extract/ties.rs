@@ -65,6 +65,8 @@ impl<'t> Ties<'t> {
         });
         let request = problem::named_by(reading, link).filter(|n| bare && n.name() == "RequestStatement");
         let documents: Option<Vec<_>> = linked.into_iter().map(|d| d.filter(|d| is_document(*d))).collect();
+        // A label of the tie alone needs a resource of its own.
+        let request = request.filter(|r| reading.labelled(*r) || !reading.labelled(link));
         if let (Some(request), Some(documents)) = (request, documents.filter(|d| !d.is_empty())) {
             self.documents.entry(request.place()).or_default().extend(documents);
             self.referrals.insert(link.place(), request);

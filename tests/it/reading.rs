@@ -320,3 +320,91 @@ fn what_ends_no_plan_by_name_ends_the_one_beside_it() {
     let plans = resources(&message(&two), "MedicationRequest");
     assert!(plans.iter().all(|p| p["status"] == "active"), "which of two is ended, nobody says");
 }
+
+const LABEL: &str = r#"<confidentialityCode code="NOPAT"/>"#;
+
+/// Which resources of that kind have words in them, and whether each is labelled.
+fn labelled(text: &str, kind: &str, words: &str) -> Vec<bool> {
+    let all = resources(text, kind);
+    let all = all.iter().filter(|r| r.to_string().contains(words));
+    all.map(|r| r["meta"]["security"][0]["code"] == "NOPAT").collect()
+}
+
+#[test]
+fn a_label_covers_every_resource_that_says_what_was_labelled() {
+    let id = |n: u32| format!(r#"<id root="{n}5D6C748-100D-46E3-A8BC-DFEA5F2DB2BD"/>"#);
+    let snomed = |code: &str| format!(r#"<code code="{code}" codeSystem="2.16.840.1.113883.2.1.3.2.4.15"/>"#);
+    let half = |n: u32, code: &str| {
+        let (id, code) = (id(n), snomed(code));
+        format!(
+            "<component><ObservationStatement>{id}{code}{LABEL}<value value=\"7\"/></ObservationStatement></component>"
+        )
+    };
+    let pressure = format!(
+        r#"<component><CompoundStatement classCode="BATTERY">{}{}{}{}</CompoundStatement></component>"#,
+        id(1),
+        snomed("75367002"),
+        half(2, "271649006"),
+        half(3, "271650006")
+    );
+    assert_eq!(labelled(&message(&pressure), "Observation", "75367002"), [true], "both halves");
+    let comment = |n: u32, kind: &str| {
+        let id = id(n);
+        format!(
+            "<component><NarrativeStatement>{id}<text>CommentType:{kind}\nCommentDate:1\n\nquokka</text>{LABEL}</NarrativeStatement></component>"
+        )
+    };
+    let report = |inner: &str| {
+        let (report, specimen, code) = (id(1), id(2), snomed("123038009"));
+        format!(
+            r#"<component><CompoundStatement classCode="CLUSTER">{report}{}<component><CompoundStatement classCode="CLUSTER">{specimen}{code}{inner}</CompoundStatement></component></CompoundStatement></component>"#,
+            snomed("16488004")
+        )
+    };
+    let result = format!(
+        r#"<component><ObservationStatement>{}<code displayName="Hb"/></ObservationStatement></component>"#,
+        id(4)
+    );
+    let aggregate = comment(5, "AGGREGATE COMMENT SET");
+    for class in ["CLUSTER", "BATTERY"] {
+        let group = report(&format!(
+            r#"<component><CompoundStatement classCode="{class}">{}<code displayName="FBC"/>{result}{aggregate}</CompoundStatement></component>"#,
+            id(3)
+        ));
+        assert_eq!(
+            labelled(&message(&group), "Observation", "quokka"),
+            [true],
+            "a comment folded in a {class}"
+        );
+    }
+    let specimen = report(&comment(5, "LAB SPECIMEN COMMENT(E271)"));
+    assert_eq!(labelled(&message(&specimen), "Specimen", "quokka"), [true]);
+    let conclusion = format!(
+        r#"<component><CompoundStatement classCode="CLUSTER">{}{}{}</CompoundStatement></component>"#,
+        id(1),
+        snomed("16488004"),
+        comment(5, "LABORATORY RESULT COMMENT(E141)")
+    );
+    assert_eq!(labelled(&message(&conclusion), "DiagnosticReport", "quokka"), [true]);
+    let inner = format!(
+        "<component><FooStatement>{}<component><PlanStatement>{}<text>quokka</text>{LABEL}</PlanStatement></component></FooStatement></component>",
+        id(1),
+        id(2)
+    );
+    assert_eq!(labelled(&message(&inner), "Observation", "quokka"), [true], "in a statement nobody knows");
+    let part = format!(
+        "{LABEL}<component><PlanStatement>{}<novelty><text>quokka</text></novelty></PlanStatement></component>",
+        id(1)
+    );
+    assert_eq!(
+        labelled(&message(&part), "Observation", "quokka"),
+        [true],
+        "left over in a labelled composition"
+    );
+    let stopped = format!(
+        r#"<component><ehrSupplyDiscontinue>{}<availabilityTime value="20110203"/>{LABEL}<pertinentInformation><pertinentSupplyAnnotation><text>quokka</text></pertinentSupplyAnnotation></pertinentInformation></ehrSupplyDiscontinue></component>"#,
+        id(1)
+    );
+    let plan = authorised("1", r#"<code displayName="Warfarin"/>"#, &stopped);
+    assert_eq!(labelled(&message(&plan), "MedicationRequest", "quokka"), [true], "extract §13.5");
+}
