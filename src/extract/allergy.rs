@@ -256,7 +256,11 @@ pub(super) fn read<'t>(
     let onset = dates::when(statement.child("effectiveTime"), &mut draft);
     let asserted = draft.moment("Available", statement.of("availabilityTime", "value"));
     let recorder = reading.participant(statement, &["AUT"]);
-    let asserter = reading.participant(statement, &["PRF", "PPRF"]).or_else(|| reading.performer(scene));
+    let recorder_unknown = recorder.is_none() && reading.names_nobody_known(statement, &["AUT"]);
+    if recorder_unknown {
+        draft.fault(Fault::UnknownAgent);
+    }
+    let asserter = reading.actor(statement, &["PRF", "PPRF"], scene, &mut draft);
     draft.add(result::comment(statement, String::new()).as_deref());
     let (faults, note) = (draft.only_faults(), draft.into_notes());
     let allergy = fhir::AllergyIntolerance {
@@ -269,7 +273,7 @@ pub(super) fn read<'t>(
         patient: reading.subject(),
         onset_date_time: onset.moment().map(str::to_owned),
         asserted_date: asserted,
-        recorder: recorder.or_else(|| asserter.clone()),
+        recorder: recorder.or_else(|| asserter.clone().filter(|_| !recorder_unknown)),
         asserter,
         note,
         ..fhir::AllergyIntolerance::default()

@@ -291,7 +291,7 @@ pub(super) fn read<'t>(
     let id = reading.id(statement);
     let available = statement.of("availabilityTime", "value");
     let created = draft.moment("Available", available);
-    let author = reading.participant(statement, &["PRF", "PPRF", "AUT"]).or_else(|| reading.performer(scene));
+    let author = reading.actor(statement, &["PRF", "PPRF", "AUT"], scene, &mut draft);
     let content = files.iter().map(|file| received(reading, *file, &mut draft)).collect();
     let named = files.first().and_then(|f| f.child("code"));
     let document = fhir::DocumentReference {

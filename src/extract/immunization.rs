@@ -195,7 +195,7 @@ pub(super) fn read<'t>(
         "Value",
         measured.words.as_deref().or(measured.quantity.as_ref().and_then(|q| Some(q.value.as_ref()?.get()))),
     );
-    let performer = reading.participant(statement, &["PRF", "PPRF"]).or_else(|| reading.performer(scene));
+    let performer = reading.actor(statement, &["PRF", "PPRF"], scene, &mut draft);
     let (faults, note) = (draft.only_faults(), draft.into_notes());
     let not_given = note.first().is_some_and(|n| n.text.starts_with(NOT_GIVEN));
     let immunization = fhir::Immunization {

@@ -16,6 +16,8 @@ use super::{Expected, ReadRefusal};
 use crate::model::NhsNumber;
 
 const NHS_NUMBER: &str = "2.16.840.1.113883.2.1.4.1";
+/// The number of a user in the spine's directory.
+const SDS_USER: &str = "1.2.826.0.1285.0.2.0.65";
 
 /// Whose record it is, compared with whose was asked for (D18). A message for nobody is refused.
 pub(super) fn whose(extract: Element<'_>, expected: &Expected) -> Result<Option<NhsNumber>, ReadRefusal> {
@@ -57,16 +59,19 @@ pub(super) fn directory<'t>(reading: &mut Reading<'t>, extract: Element<'t>) {
     let mut organisations = HashMap::new();
     let folders = extract.all("component").flat_map(|c| c.all("ehrFolder"));
     let directories = folders.flat_map(|f| f.all("responsibleParty")).flat_map(|r| r.all("agentDirectory"));
-    for agent in directories.flat_map(|d| d.all("part")).flat_map(|p| p.all("Agent")) {
+    // `AgentPersonSDS` and its like say the same in parts named after them.
+    let is_agent = |e: &Element<'_>| e.name().starts_with("Agent");
+    let parts = directories.flat_map(|d| d.all("part")).flat_map(Element::children);
+    for agent in parts.filter(is_agent) {
         let own = agent.all("id").filter_map(|id| id.attribute("root")).find_map(normalised);
         let Some(id) = own.filter(|id| !reading.people.contains_key(id)) else { continue };
-        let person = agent.child("agentPerson");
-        let organisation = agent.child("representedOrganization").or(agent.child("agentOrganization"));
+        let person = part(agent, "agentPerson");
+        let organisation = part(agent, "representedOrganization").or(part(agent, "agentOrganization"));
         let who = match person {
             Some(person) => practitioner(reading, agent, person, &id),
             None => match organisation {
                 Some(alone) => organization(reading, alone, &id, &mut organisations),
-                None => practitioner(reading, agent, agent, &id),
+                None => practitioner(reading, agent, part(agent, "agentDevice").unwrap_or(agent), &id),
             },
         };
         if person.is_some() {
@@ -74,6 +79,11 @@ pub(super) fn directory<'t>(reading: &mut Reading<'t>, extract: Element<'t>) {
         }
         reading.people.insert(id, who);
     }
+}
+
+/// The part of an agent that is named so, or so with the name of its form behind.
+fn part<'t>(agent: Element<'t>, name: &str) -> Option<Element<'t>> {
+    agent.child(name).or_else(|| agent.children().find(|c| c.name().strip_prefix(name) == Some("SDS")))
 }
 
 fn practitioner<'t>(
@@ -88,9 +98,16 @@ fn practitioner<'t>(
         value: value.into(),
         ..Identifier::default()
     });
+    // A person of the spine's directory has nothing but a number there.
+    let users = agent.all("id").chain(person.all("id")).filter(|id| id.attribute("root") == Some(SDS_USER));
+    let user = users.filter_map(|id| id.attribute("extension")).next().map(|value| Identifier {
+        system: "https://fhir.nhs.uk/Id/sds-user-id".into(),
+        value: value.into(),
+        ..Identifier::default()
+    });
     let practitioner = Practitioner {
         meta: meta("Practitioner"),
-        identifier: number.into_iter().collect(),
+        identifier: number.into_iter().chain(user).collect(),
         name: vec![name(person.child("name"))],
         ..Practitioner::default()
     };

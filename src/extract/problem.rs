@@ -416,6 +416,7 @@ pub(super) fn read<'t>(reading: &mut Reading<'t>, link: Element<'t>, scene: &Sce
         draft.add(Some(words));
     }
     let code = codes::read(code.or(link.child("code")), Degrade::Entry, &mut draft);
+    let asserter = reading.actor(link, &["PRF", "PPRF", "AUT"], scene, &mut draft);
     let note = std::mem::take(&mut draft).into_noted(&mut draft);
     let condition = fhir::Condition {
         meta: reading.meta("ProblemHeader-Condition", link, &reading.merging(scene, named)),
@@ -433,7 +434,7 @@ pub(super) fn read<'t>(reading: &mut Reading<'t>, link: Element<'t>, scene: &Sce
         onset_date_time: onset.or_else(|| available.clone()),
         abatement_date_time: abatement,
         asserted_date: available,
-        asserter: reading.participant(link, &["PRF", "PPRF", "AUT"]).or_else(|| reading.performer(scene)),
+        asserter,
         note,
         ..fhir::Condition::default()
     };

@@ -270,6 +270,30 @@ impl<'t> Reading<'t> {
         statement.all("Participant").filter(of_kind).find_map(|p| self.agent(p.child("agentRef")?))
     }
 
+    /// Who did what a statement says, else who did all in its composition. When the statement names somebody whom the
+    /// directory has not, it is nobody: an entry must not be attributed to another person.
+    pub(super) fn actor(
+        &self,
+        statement: Element<'t>,
+        kinds: &[&str],
+        scene: &Scene<'t>,
+        draft: &mut Draft,
+    ) -> Option<Reference<'t>> {
+        let found = self.participant(statement, kinds);
+        if found.is_none() && self.names_nobody_known(statement, kinds) {
+            draft.fault(Fault::UnknownAgent);
+            return None;
+        }
+        found.or_else(|| self.performer(scene))
+    }
+
+    /// Whether a participant of such a kind has an id, and the directory has it not.
+    pub(super) fn names_nobody_known(&self, statement: Element<'t>, kinds: &[&str]) -> bool {
+        let of_kind = |p: &Element<'t>| p.attribute("typeCode").is_some_and(|k| kinds.contains(&k));
+        let mut named = statement.all("Participant").filter(of_kind).filter_map(|p| p.child("agentRef"));
+        named.any(|agent| agent.of("id", "root").is_some() && self.agent(agent).is_none())
+    }
+
     /// The first participant of a composition.
     pub(super) fn performer(&self, scene: &Scene<'t>) -> Option<Reference<'t>> {
         scene.composition.all("Participant2").find_map(|p| self.agent(p.child("agentRef")?))
@@ -397,6 +421,7 @@ impl<'t> Reading<'t> {
             id = self.derived(statement, "own").into();
         }
         let available = statement.of("availabilityTime", "value").and_then(dates::fhir);
+        let performer = self.actor(statement, &["PRF", "PPRF"], scene, draft);
         let observation = Observation {
             meta: self.meta("Observation", statement, scene),
             identifier: self.identifier(&id),
@@ -406,7 +431,7 @@ impl<'t> Reading<'t> {
             context: scene.context(),
             effective_date_time: available,
             issued: self.written(scene),
-            performer: self.performer(scene).into_iter().collect(),
+            performer: performer.into_iter().collect(),
             comment: Some(words.into()),
             ..Observation::default()
         };

@@ -268,6 +268,7 @@ pub(super) fn is_report(compound: Element<'_>) -> bool {
 
 /// Reads a report.
 pub(super) fn read<'t>(reading: &mut Reading<'t>, compound: Element<'t>, scene: &Scene<'t>) -> Reference<'t> {
+    const AGENTS: &[&str] = &["AUT", "PRF", "PPRF"];
     let mut draft = Draft::default();
     let id = reading.id(compound);
     let available = compound.of("availabilityTime", "value");
@@ -299,7 +300,10 @@ pub(super) fn read<'t>(reading: &mut Reading<'t>, compound: Element<'t>, scene: 
         value: value.into(),
         ..Identifier::default()
     });
-    let performer = reading.participant(compound, &["AUT", "PRF", "PPRF"]);
+    let performer = reading.participant(compound, AGENTS);
+    if performer.is_none() && reading.names_nobody_known(compound, AGENTS) {
+        draft.fault(Fault::UnknownAgent);
+    }
     let conclusion = conclusion.join("\n");
     let report = fhir::DiagnosticReport {
         meta: reading.meta("DiagnosticReport", compound, &reading.merging(scene, merged)),

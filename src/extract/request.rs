@@ -316,6 +316,7 @@ pub(super) fn read_plan<'t>(
         };
     let code = codes::read(statement.child("code"), Degrade::Plan, &mut draft);
     let authored_on = draft.moment("Available", statement.of("availabilityTime", "value"));
+    let requester = read_requester(reading, statement, scene, &mut draft);
     draft.add(words);
     draft.add(result::comment(statement, String::new()).as_deref());
     let (faults, note) = (draft.only_faults(), draft.into_notes());
@@ -330,7 +331,7 @@ pub(super) fn read_plan<'t>(
         occurrence_date_time,
         occurrence_period,
         authored_on,
-        requester: read_requester(reading, statement, scene),
+        requester,
         note,
         ..fhir::ProcedureRequest::default()
     };
@@ -351,8 +352,9 @@ fn read_requester<'t>(
     reading: &Reading<'t>,
     statement: Element<'t>,
     scene: &Scene<'t>,
+    draft: &mut Draft,
 ) -> Option<fhir::Requester<'t>> {
-    let agent = reading.participant(statement, &["AUT", "PRF", "PPRF"]).or_else(|| reading.performer(scene));
+    let agent = reading.actor(statement, &["AUT", "PRF", "PPRF"], scene, draft);
     agent.map(|agent| fhir::Requester { agent: Some(agent), ..fhir::Requester::default() })
 }
 
@@ -389,6 +391,7 @@ pub(super) fn read_referral<'t>(
     draft.add(statement.child("text").and_then(Element::text));
     draft.add(result::comment(statement, String::new()).as_deref());
     let supporting_info = reading.supporting(statement, &mut draft);
+    let requester = read_requester(reading, statement, scene, &mut draft);
     let (faults, note) = (draft.only_faults(), draft.into_notes());
     let referral = fhir::ReferralRequest {
         meta: reading.meta("ReferralRequest", statement, scene),
@@ -399,7 +402,7 @@ pub(super) fn read_referral<'t>(
         subject: reading.subject(),
         context: scene.context(),
         authored_on,
-        requester: read_requester(reading, statement, scene),
+        requester,
         recipient: recipient.into_iter().collect(),
         reason_code: vec![code],
         supporting_info,

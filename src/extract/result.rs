@@ -63,7 +63,7 @@ pub(super) fn start<'t>(
         When::Between(start, end) => (None, Some(Period { start, end, ..Period::default() })),
         When::Unknown => (draft.moment("Available", statement.of("availabilityTime", "value")), None),
     };
-    let performer = reading.participant(statement, &["PRF", "PPRF"]).or_else(|| reading.performer(scene));
+    let performer = reading.actor(statement, &["PRF", "PPRF"], scene, draft);
     let group = scene.group.iter().map(|group| Related {
         r#type: "derived-from",
         target: Some(Reference::to("Observation", group)),

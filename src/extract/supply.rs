@@ -278,8 +278,7 @@ fn request<'t>(
     let available = supply.of("availabilityTime", "value").or(statement.of("availabilityTime", "value"));
     let authored = draft.moment("Available", available);
     let effective = supply.child("effectiveTime").or(statement.child("effectiveTime"));
-    let who =
-        reading.participant(statement, &["AUT", "PRF", "PPRF"]).or_else(|| reading.performer(given.scene));
+    let who = reading.actor(statement, &["AUT", "PRF", "PPRF"], given.scene, draft);
     let quantity = supply.child("quantity").map(quantities::amount).filter(|q| q.value.is_some());
     let (code, known) = agency_of(supply);
     if !known {

@@ -408,3 +408,42 @@ fn a_label_covers_every_resource_that_says_what_was_labelled() {
     let plan = authorised("1", r#"<code displayName="Warfarin"/>"#, &stopped);
     assert_eq!(labelled(&message(&plan), "MedicationRequest", "quokka"), [true], "extract §13.5");
 }
+
+/// The message with these parts in its agent directory, and an agent whom its composition names.
+fn with_agents(text: &str, parts: &str) -> String {
+    let agent = |root: &str, name: &str| {
+        format!(
+            "<part><Agent><id root=\"{root}\"/><agentPerson><name><family>{name}</family></name></agentPerson></Agent></part>"
+        )
+    };
+    let parts = agent("A0D6C748-100D-46E3-A8BC-DFEA5F2DB2BD", "Moss") + parts;
+    let directory = format!("<responsibleParty><agentDirectory>{parts}</agentDirectory></responsibleParty>");
+    let participant = r#"<Participant2 typeCode="PPRF"><agentRef><id root="A0D6C748-100D-46E3-A8BC-DFEA5F2DB2BD"/></agentRef></Participant2>"#;
+    text.replacen("<ehrFolder>", &format!("<ehrFolder>{directory}"), 1)
+        .replace("</ehrComposition>", &format!("{participant}</ehrComposition>"))
+}
+
+#[test]
+fn an_entry_is_never_attributed_to_another_than_it_names() {
+    let performer = |statement: &str, parts: &str| {
+        let text = with_agents(&message(statement), parts);
+        resources(&text, "Observation")[0]["performer"][0]["reference"].clone()
+    };
+    let by = |agent: &str| {
+        format!(
+            r#"<component><ObservationStatement><id root="15D6C748-100D-46E3-A8BC-DFEA5F2DB2BD"/><code displayName="x"/>
+            <Participant typeCode="PRF"><agentRef>{agent}</agentRef></Participant></ObservationStatement></component>"#
+        )
+    };
+    let moss = Value::from("Practitioner/A0D6C748-100D-46E3-A8BC-DFEA5F2DB2BD");
+    let other = r#"<id root="B0D6C748-100D-46E3-A8BC-DFEA5F2DB2BD"/>"#;
+    assert_eq!(performer(GOOD, ""), moss, "who names nobody was with the consultation's performer");
+    assert_eq!(performer(&by("<id nullFlavor=\"UNK\"/>"), ""), moss);
+    assert_eq!(performer(&by(other), ""), Value::Null, "an unknown agent is not Dr Moss");
+    let states = states(&by(other));
+    assert!(states.iter().any(|(_, state)| state.contains("unknown-agent")), "{states:?}");
+    let spine = format!(
+        r#"<part><AgentPersonSDS>{other}<agentPersonSDS><id root="1.2.826.0.1285.0.2.0.65" extension="555"/></agentPersonSDS></AgentPersonSDS></part>"#
+    );
+    assert_eq!(performer(&by(other), &spine), "Practitioner/B0D6C748-100D-46E3-A8BC-DFEA5F2DB2BD");
+}
