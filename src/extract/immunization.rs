@@ -165,12 +165,21 @@ const VACCINATIONS: [&str; 8] = [
     "1362591000000103",
 ];
 
-/// Whether a received observation is a vaccination: by SNOMED concept, or by Read's chapter 65 (prophylactic
-/// vaccination). What only sounds like one stays an observation: a refusal must never look like a dose.
+/// The parts of Read's chapter 65 (prevention and control of infectious disease) in which something is given: 651 to
+/// 659, 65A to 65O. In the rest are contacts (65P), carriers (65Q), isolation, tracing and notification (65V): what is
+/// not listed stays an observation, because a carrier must never look vaccinated.
+const GIVEN: &str = "123456789ABCDEFGHIJKLMNO";
+
+fn is_given(read: &str) -> bool {
+    read.strip_prefix("65").is_some_and(|rest| rest.starts_with(|part| GIVEN.contains(part)))
+}
+
+/// Whether a received observation is a vaccination: by SNOMED concept, or by Read's parts for them. What only sounds
+/// like one stays an observation: a refusal must never look like a dose.
 pub(super) fn is_vaccination(statement: Element<'_>) -> bool {
     codes::is_one(statement.child("code"), |system, code| match system {
         codes::SNOMED => VACCINATIONS.contains(&code),
-        codes::READ => code.starts_with("65"),
+        codes::READ => is_given(code),
         _ => false,
     })
 }
@@ -234,7 +243,18 @@ pub(super) fn read<'t>(
 
 #[cfg(test)]
 mod tests {
+    use super::is_given;
     use crate::extract::trial::{extract, state};
+
+    #[test]
+    fn contacts_carriers_and_notifications_are_no_vaccinations() {
+        for code in ["65M1.", "65M1.00", "65E..00", "6572.", "65FD."] {
+            assert!(is_given(code), "{code}: extract §13.2");
+        }
+        for code in ["65...", "65..00", "65P7.", "65Q4.00", "65VA.", "65Y..", "65Z..", "65", "66M1."] {
+            assert!(!is_given(code), "{code}: nobody was given anything");
+        }
+    }
 
     #[test]
     fn what_was_not_given_says_so_first() {
