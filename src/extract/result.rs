@@ -131,10 +131,20 @@ pub(super) fn annotations(statement: Element<'_>) -> Vec<&str> {
 }
 
 fn qualifier<'t>(qualifier: Element<'t>) -> Option<Text<'t>> {
-    let name = qualifier.child("name")?;
-    let code = name.attribute("code").unwrap_or_default();
-    let words = name.attribute("displayName").or(name.child("originalText").and_then(Element::text));
-    Some(format!("{{Episodicity : code={code}, displayName={}}}", words.unwrap_or_default()).into())
+    let (name, value) = (qualifier.child("name"), qualifier.child("value"));
+    if let Some(value) = value.and_then(said).or(value.and_then(|v| v.attribute("code"))) {
+        let name = name.and_then(|n| said(n).or(n.attribute("code"))).unwrap_or("Qualifier");
+        return Some(format!("{{{name} : {value}}}").into());
+    }
+    // EMIS says in the name alone which episode it is.
+    let code = name?.attribute("code").unwrap_or_default();
+    let words = name.and_then(said).unwrap_or_default();
+    Some(format!("{{Episodicity : code={code}, displayName={words}}}").into())
+}
+
+/// The words of a part of a qualifier.
+fn said(part: Element<'_>) -> Option<&str> {
+    part.attribute("displayName").or(part.child("originalText").and_then(Element::text))
 }
 
 /// Reads a compound of observations: a blood pressure, or a parent with its members.
@@ -220,4 +230,27 @@ pub(super) fn other<'t>(
     let mut draft = Draft::default();
     draft.fault(Fault::UnknownStatement);
     reading.narrate(statement, scene, &mut draft)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::extract::tree::Tree;
+
+    #[test]
+    fn a_qualifier_says_what_it_is_and_its_value() {
+        for (qualifier, said) in [
+            (r#"<name displayName="Laterality"/><value code="L" displayName="LEFT"/>"#, "{Laterality : LEFT}"),
+            (r#"<name displayName="Episodicity"/><value displayName="First"/>"#, "{Episodicity : First}"),
+            (r#"<value displayName="LEFT"/>"#, "{Qualifier : LEFT}"),
+            (r#"<name code="1" displayName="First"/>"#, "{Episodicity : code=1, displayName=First}"),
+        ] {
+            let xml = format!(
+                r#"<o xmlns="urn:hl7-org:v3"><code><qualifier>{qualifier}</qualifier></code></o>"#
+            );
+            let tree = Tree::parse(xml.as_bytes(), 10_000).unwrap();
+            let statement = tree.elements().next().unwrap();
+            assert_eq!(comment(statement, String::new()).as_deref(), Some(said), "extract §13.3");
+        }
+    }
 }
