@@ -340,10 +340,13 @@ pub(super) fn read_plan<'t>(
     reference
 }
 
-/// The status that a plan's words begin with.
+/// The status that a plan's words begin with: further on it may be that of something else. Before it stands at most
+/// what our own plans say first, that they are none (extract §8.8).
 fn plan_status(words: &str) -> &'static str {
-    let said =
-        words.find("Status:").map(|at| words[at + "Status:".len()..].trim_start().to_ascii_lowercase());
+    let words = words.trim_start();
+    let intent = words.strip_prefix("Intent: ").and_then(|rest| rest.split_once(char::is_whitespace));
+    let words = intent.map_or(words, |(_, rest)| rest.trim_start());
+    let said = words.strip_prefix("Status:").map(|rest| rest.trim_start().to_ascii_lowercase());
     let said = said.unwrap_or_default();
     ["active", "completed", "cancelled"].into_iter().find(|s| said.starts_with(*s)).unwrap_or("unknown")
 }
@@ -444,6 +447,20 @@ fn self_referral<'t>(reading: &mut Reading<'t>, statement: Element<'t>, scene: &
 #[cfg(test)]
 mod tests {
     use crate::extract::trial::{extract, state};
+
+    #[test]
+    fn the_status_of_a_plan_stands_at_its_beginning() {
+        for (words, status) in [
+            ("Status: completed", "completed"),
+            (" Status:Active since May", "active"),
+            ("Intent: order Status: cancelled", "cancelled"),
+            ("Marital Status: completed form needed", "unknown"),
+            ("Review. Status: active", "unknown"),
+            ("", "unknown"),
+        ] {
+            assert_eq!(super::plan_status(words), status, "{words}: extract §13.2");
+        }
+    }
 
     #[test]
     fn a_request_that_is_no_plan_says_so_and_is_kept() {
