@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use serde::Serialize;
 
 use super::tree::{Element, Tree};
-use super::{Expected, ReadRefusal, dates, problem, result};
+use super::{Expected, ReadRefusal, dates, problem, quantities, result};
 
 /// One statement without its ids.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -143,8 +143,8 @@ fn value(element: Element<'_>) -> String {
     };
     let bounds = [("low", ">"), ("high", "<")].into_iter().filter_map(|(bound, sign)| {
         let bound = value.child(bound)?;
-        let equal = bound.attribute("inclusive") == Some("true");
-        Some(format!("{sign}{} {}", if equal { "=" } else { "" }, measured(bound)))
+        let equal = if quantities::inclusive(bound) { "=" } else { "" };
+        Some(format!("{sign}{equal} {}", measured(bound)))
     });
     let parts: Vec<String> = std::iter::once(measured(value)).chain(bounds).collect();
     plain([parts.join(" ").as_str(), value.text().unwrap_or_default()].join(" "))
@@ -195,6 +195,11 @@ mod tests {
         assert_eq!(found.only_first[0].value, "80.5 kg");
         let kinds: Vec<_> = found.only_second.iter().map(|s| (s.kind, s.words.as_str())).collect();
         assert_eq!(kinds, [("plan", "Review"), ("observation", "Weight")]);
+        let (bound, _) = extract(&one.replace("80.5,", r#"80.5, "comparator": "<=","#));
+        let silent = bound.replace(r#" inclusive="true""#, "");
+        assert_ne!(bound, silent, "it is said that the bound is inclusive");
+        let found = compare(bound.as_bytes(), silent.as_bytes()).unwrap();
+        assert!(found.only_first.is_empty(), "a bound is inclusive unless told otherwise: {found:?}");
         assert_eq!(compare(b"<a/>", second.as_bytes()), Err(ReadRefusal::NoExtract));
     }
 }

@@ -289,7 +289,8 @@ pub(super) fn read<'t>(statement: Element<'t>, draft: &mut Draft) -> Measured<'t
     Measured { quantity: Some(quantity), words: None }
 }
 
-fn inclusive(bound: Element<'_>) -> bool {
+/// Whether a bound belongs to what it bounds: HL7 takes it so unless told otherwise.
+pub(super) fn inclusive(bound: Element<'_>) -> bool {
     bound.attribute("inclusive").is_none_or(|inclusive| inclusive == "true")
 }
 
