@@ -261,6 +261,7 @@ pub(super) fn read<'t>(
         draft.fault(Fault::UnknownAgent);
     }
     let asserter = reading.actor(statement, &["PRF", "PPRF"], scene, &mut draft);
+    besides(compound, statement, value, &onset, &mut draft);
     draft.add(result::comment(statement, String::new()).as_deref());
     let (faults, note) = (draft.only_faults(), draft.into_notes());
     let allergy = fhir::AllergyIntolerance {
@@ -271,7 +272,11 @@ pub(super) fn read<'t>(
         category: vec![category],
         code: Some(code),
         patient: reading.subject(),
-        onset_date_time: onset.moment().map(str::to_owned),
+        onset_date_time: match onset {
+            dates::When::At(moment) => Some(moment),
+            dates::When::Between(start, _) => start,
+            dates::When::Unknown => None,
+        },
         asserted_date: asserted,
         recorder: recorder.or_else(|| asserter.clone().filter(|_| !recorder_unknown)),
         asserter,
@@ -282,6 +287,29 @@ pub(super) fn read<'t>(
     reading.settle(statement, &reference, &faults);
     reading.merge(compound, &reference);
     reference
+}
+
+/// What a received allergy says that FHIR has no place for.
+fn besides<'t>(
+    compound: Element<'t>,
+    statement: Element<'t>,
+    value: Option<Element<'t>>,
+    onset: &dates::When,
+    draft: &mut Draft,
+) {
+    for words in result::annotations(compound) {
+        draft.add(Some(words));
+    }
+    if let Some(value) = value {
+        let [own, taken] = [statement.child("code"), Some(value)].map(|code| code.and_then(codes::said));
+        draft.say("Code", own.filter(|own| taken != Some(*own)));
+    } else if statement.of("value", "code").is_none() {
+        let measured = quantities::read(statement, draft).shown();
+        draft.say("Value", measured.as_deref());
+    }
+    if let dates::When::Between(_, end) = onset {
+        draft.say("End Date", end.as_deref());
+    }
 }
 
 #[cfg(test)]

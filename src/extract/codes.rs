@@ -234,10 +234,13 @@ fn snomed_coding<'t>(code: Text<'t>, display: Text<'t>) -> Coding<'t> {
 pub(super) fn plain<'t>(code: Element<'t>, draft: &mut Draft) -> CodeableConcept<'t> {
     let own = std::iter::once(code).chain(code.all("translation"));
     let coding: Vec<_> = own.filter_map(|c| coding(c, draft)).collect();
-    let said = code.child("originalText").and_then(Element::text);
-    let shown = said.or(code.attribute("displayName"));
-    let shown = shown.or_else(|| code.all("translation").find_map(|t| t.attribute("displayName")));
-    CodeableConcept { coding, text: shown.map(Into::into), ..CodeableConcept::default() }
+    CodeableConcept { coding, text: said(code).map(Into::into), ..CodeableConcept::default() }
+}
+
+/// What a person would read of a received CD.
+pub(super) fn said(code: Element<'_>) -> Option<&str> {
+    let own = code.child("originalText").and_then(Element::text).or(code.attribute("displayName"));
+    own.or_else(|| code.all("translation").find_map(|t| t.attribute("displayName")))
 }
 
 /// Reads the code of an entry; one without a SNOMED code gets the degrade code of its kind, its own stay.

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use serde::Serialize;
 
 use super::tree::{Element, Tree};
-use super::{Expected, ReadRefusal, dates, problem, quantities, result};
+use super::{Expected, ReadRefusal, codes, dates, problem, quantities, result};
 
 /// One statement without its ids.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -129,9 +129,7 @@ fn kind(element: Element<'_>) -> Option<&'static str> {
 }
 
 fn words(code: Element<'_>) -> String {
-    let own = code.child("originalText").and_then(Element::text).or(code.attribute("displayName"));
-    let other = || code.all("translation").find_map(|t| t.attribute("displayName"));
-    plain(own.or_else(other).or(code.attribute("code")).unwrap_or_default().to_owned())
+    plain(codes::said(code).or(code.attribute("code")).unwrap_or_default().to_owned())
 }
 
 fn value(element: Element<'_>) -> String {

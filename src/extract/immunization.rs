@@ -200,10 +200,7 @@ pub(super) fn read<'t>(
         draft.say("End Date", Some(end));
     }
     let measured = quantities::read(statement, &mut draft);
-    draft.say(
-        "Value",
-        measured.words.as_deref().or(measured.quantity.as_ref().and_then(|q| Some(q.value.as_ref()?.get()))),
-    );
+    draft.say("Value", measured.shown().as_deref());
     let performer = reading.actor(statement, &["PRF", "PPRF"], scene, &mut draft);
     let (faults, note) = (draft.only_faults(), draft.into_notes());
     let not_given = note.first().is_some_and(|n| n.text.starts_with(NOT_GIVEN));

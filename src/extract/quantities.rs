@@ -251,6 +251,17 @@ pub(super) struct Measured<'t> {
     pub(super) words: Option<Text<'t>>,
 }
 
+impl Measured<'_> {
+    /// The same in words, with the comparator and the unit.
+    pub(super) fn shown(&self) -> Option<String> {
+        let quantity = self.quantity.as_ref().and_then(|q| {
+            let number = format!("{}{}", q.comparator, q.value.as_ref()?.get());
+            Some([number.as_str(), &q.unit].join(" ").trim_end().to_owned())
+        });
+        self.words.as_deref().map(str::to_owned).or(quantity)
+    }
+}
+
 /// Reads the `value` of an observation, whatever type it says it is of.
 pub(super) fn read<'t>(statement: Element<'t>, draft: &mut Draft) -> Measured<'t> {
     let Some(value) = statement.child("value") else { return Measured::default() };

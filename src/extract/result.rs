@@ -240,14 +240,16 @@ mod tests {
     #[test]
     fn a_qualifier_says_what_it_is_and_its_value() {
         for (qualifier, said) in [
-            (r#"<name displayName="Laterality"/><value code="L" displayName="LEFT"/>"#, "{Laterality : LEFT}"),
+            (
+                r#"<name displayName="Laterality"/><value code="L" displayName="LEFT"/>"#,
+                "{Laterality : LEFT}",
+            ),
             (r#"<name displayName="Episodicity"/><value displayName="First"/>"#, "{Episodicity : First}"),
             (r#"<value displayName="LEFT"/>"#, "{Qualifier : LEFT}"),
             (r#"<name code="1" displayName="First"/>"#, "{Episodicity : code=1, displayName=First}"),
         ] {
-            let xml = format!(
-                r#"<o xmlns="urn:hl7-org:v3"><code><qualifier>{qualifier}</qualifier></code></o>"#
-            );
+            let xml =
+                format!(r#"<o xmlns="urn:hl7-org:v3"><code><qualifier>{qualifier}</qualifier></code></o>"#);
             let tree = Tree::parse(xml.as_bytes(), 10_000).unwrap();
             let statement = tree.elements().next().unwrap();
             assert_eq!(comment(statement, String::new()).as_deref(), Some(said), "extract §13.3");

@@ -447,3 +447,40 @@ fn an_entry_is_never_attributed_to_another_than_it_names() {
     );
     assert_eq!(performer(&by(other), &spine), "Practitioner/B0D6C748-100D-46E3-A8BC-DFEA5F2DB2BD");
 }
+
+/// An allergy to a drug, with more in its observation and its compound.
+fn allergy(inner: &str, outer: &str) -> String {
+    format!(
+        r#"<component><CompoundStatement classCode="CATEGORY"><id root="C1D6C748-100D-46E3-A8BC-DFEA5F2DB2BD"/>
+        <code code="14L..00" codeSystem="2.16.840.1.113883.2.1.6.2"/><component><ObservationStatement>
+        <id root="D1D6C748-100D-46E3-A8BC-DFEA5F2DB2BD"/>{inner}</ObservationStatement></component>{outer}</CompoundStatement></component>"#
+    )
+}
+
+#[test]
+fn an_allergy_keeps_all_that_it_says() {
+    let note = "<pertinentInformation><pertinentAnnotation><text>quokka</text></pertinentAnnotation></pertinentInformation>";
+    for (inner, outer, words) in [
+        (
+            r#"<code displayName="Adverse reaction"/><value>penicillin rash</value>"#,
+            "",
+            "Value: penicillin rash",
+        ),
+        (r#"<code displayName="x"/><value value="3" unit="mg"/>"#, "", "Value: 3 mg"),
+        (
+            r#"<code displayName="Adverse reaction"/><value code="1" displayName="Penicillin"/>"#,
+            "",
+            "Code: Adverse reaction",
+        ),
+        (
+            r#"<code displayName="x"/><effectiveTime><low value="2010"/><high value="2011"/></effectiveTime>"#,
+            "",
+            "End Date: 2011",
+        ),
+        (r#"<code displayName="x"/>"#, note, "quokka"),
+    ] {
+        let allergies = resources(&message(&allergy(inner, outer)), "AllergyIntolerance");
+        let notes = allergies[0]["note"].to_string();
+        assert!(notes.contains(words), "{words} in {notes} (extract §1.5)");
+    }
+}
