@@ -76,16 +76,28 @@ fn compound<'t>(reading: &mut Reading<'t>, element: Element<'t>, scene: &Scene<'
         return vec![report::read(reading, element, scene)];
     }
     match element.attribute("classCode") {
-        Some("TOPIC" | "CATEGORY") => {
-            let made: Vec<_> = contents(element).flat_map(|e| statement(reading, e, scene)).collect();
-            match made.first() {
-                Some(first) => reading.merge(element, first),
-                None => drop(reading.narrate(element, scene, &mut Draft::default())),
-            }
-            made
-        }
+        Some("TOPIC" | "CATEGORY") => misplaced(reading, element, scene),
         _ => result::read_group(reading, element, scene),
     }
+}
+
+/// A heading where none belongs: in a consultation its words are the title of a List, elsewhere they are a comment
+/// before what is under it. One that has no words of its own has nothing to lose (extract §13.2).
+fn misplaced<'t>(reading: &mut Reading<'t>, element: Element<'t>, scene: &Scene<'t>) -> Vec<Reference<'t>> {
+    let words = own_words(element);
+    if words.is_some() && scene.encounter.is_some() {
+        return vec![category(reading, element, scene)];
+    }
+    let mut made: Vec<_> = contents(element).flat_map(|e| statement(reading, e, scene)).collect();
+    match (words, made.first()) {
+        (Some(words), _) => {
+            let comment = format!("Heading: {words}");
+            made.insert(0, reading.say(element, scene, comment, &mut Draft::default()));
+        }
+        (None, Some(first)) => reading.merge(element, first),
+        (None, None) => drop(reading.narrate(element, scene, &mut Draft::default())),
+    }
+    made
 }
 
 /// The statements inside a compound or composition.
@@ -205,12 +217,7 @@ fn topic<'t>(reading: &mut Reading<'t>, topic: Element<'t>, scene: &Scene<'t>) -
     let mut entries = Vec::new();
     for element in contents(topic) {
         if is_heading(element, "CATEGORY") && allergy::within(element).is_none() {
-            let within = scene.inside(element);
-            let inner = contents(element).flat_map(|e| statement(reading, e, &within)).collect();
-            let id = reading.id(element);
-            let made = list(reading, element, &within, HEADING, &id, heading(element), inner, Vec::new());
-            reading.settle(element, &made, &Draft::default());
-            entries.push(made);
+            entries.push(category(reading, element, &scene));
         } else {
             entries.extend(statement(reading, element, &scene));
         }
@@ -228,6 +235,25 @@ fn topic<'t>(reading: &mut Reading<'t>, topic: Element<'t>, scene: &Scene<'t>) -
     let made = list(reading, topic, &scene, TOPIC, &id, heading(topic), entries, about.into_iter().collect());
     reading.settle(topic, &made, &draft);
     made
+}
+
+/// The List of a heading in a consultation.
+fn category<'t>(reading: &mut Reading<'t>, element: Element<'t>, scene: &Scene<'t>) -> Reference<'t> {
+    let within = scene.inside(element);
+    let inner = contents(element).flat_map(|e| statement(reading, e, &within)).collect();
+    let id = reading.id(element);
+    let made = list(reading, element, &within, HEADING, &id, heading(element), inner, Vec::new());
+    reading.settle(element, &made, &Draft::default());
+    made
+}
+
+/// The words of a heading, but for those that stand where there are none (extract §7).
+fn own_words(element: Element<'_>) -> Option<&str> {
+    const NONE: [&str; 2] = ["394841004", "394776006"];
+    let code = element.child("code")?;
+    let original = code.child("originalText").and_then(Element::text);
+    let made = code.attribute("code").is_some_and(|code| NONE.contains(&code));
+    original.or(code.attribute("displayName").filter(|_| !made))
 }
 
 /// The words of a heading; foreign ones are kept as they are.

@@ -410,11 +410,27 @@ impl<'t> Reading<'t> {
         draft: &mut Draft,
     ) -> Reference<'t> {
         draft.fault(Fault::Narrated);
-        let scene = &self.merging(scene, statement.within());
+        let scene = self.merging(scene, statement.within());
         let mut words = statement.words();
         if words.is_empty() {
             words = format!("An entry of type {} without words", shown(statement));
         }
+        let reference = self.say(statement, &scene, words, draft);
+        // All words of all that is in it are said here.
+        for inner in statement.within().skip(1).filter(|e| stands(*e)) {
+            self.merge(inner, &reference);
+        }
+        reference
+    }
+
+    /// A comment with these words in the place of a statement.
+    pub(super) fn say(
+        &mut self,
+        statement: Element<'t>,
+        scene: &Scene<'t>,
+        words: String,
+        draft: &mut Draft,
+    ) -> Reference<'t> {
         let mut id = self.id(statement);
         // A document has the id of the statement that refers to it.
         if self.made.contains(&Reference::to("Observation", &id).reference) {
@@ -437,10 +453,6 @@ impl<'t> Reading<'t> {
         };
         let reference = self.add("Observation", &id, &observation);
         self.settle(statement, &reference, draft);
-        // All words of all that is in it are said here.
-        for inner in statement.within().skip(1).filter(|e| stands(*e)) {
-            self.merge(inner, &reference);
-        }
         reference
     }
 

@@ -484,3 +484,23 @@ fn an_allergy_keeps_all_that_it_says() {
         assert!(notes.contains(words), "{words} in {notes} (extract §1.5)");
     }
 }
+
+#[test]
+fn a_heading_where_none_belongs_keeps_its_words() {
+    let heading = |code: &str| {
+        format!(
+            r#"<component><CompoundStatement classCode="CATEGORY"><id root="15D6C748-100D-46E3-A8BC-DFEA5F2DB2BD"/>{code}{GOOD}</CompoundStatement></component>"#
+        )
+    };
+    let named = message(&heading(r#"<code displayName="Quokka clinic"/>"#));
+    let titles =
+        |text: &str| -> Vec<Value> { resources(text, "List").iter().map(|l| l["title"].clone()).collect() };
+    assert!(titles(&named).contains(&"Quokka clinic".into()), "extract §13.2: {:?}", titles(&named));
+    let outside = named.replace("25671000000102", "196401000000100");
+    let said = resources(&outside, "Observation");
+    assert_eq!(said[1]["comment"], "Heading: Quokka clinic", "{said:?}");
+    let made = message(&heading(r#"<code code="394841004" displayName="Other category"/>"#));
+    assert_eq!(titles(&made).len(), 2, "a heading that stands for none is no List");
+    let made = made.replace("25671000000102", "196401000000100");
+    assert_eq!(resources(&made, "Observation").len(), 1, "and no comment");
+}
