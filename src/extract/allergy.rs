@@ -11,6 +11,7 @@ use super::reading::Reading;
 use super::result;
 use super::scene::Scene;
 use super::tree::Element;
+use super::unread;
 use super::unslotted;
 use super::work::{
     COMPONENT, Kind, OBSERVATION, Statement, Target, Work, annotation, complete, fixed, id, participant,
@@ -237,6 +238,10 @@ pub(super) fn within(compound: Element<'_>) -> Option<Element<'_>> {
     only?.child("ObservationStatement")
 }
 
+/// What is read of the observation in it; the rest goes to text.
+const READ: &[&str] =
+    &["code", "effectiveTime", "availabilityTime", "value", "subject", "pertinentInformation"];
+
 /// Reads an allergy.
 pub(super) fn read<'t>(
     reading: &mut Reading<'t>,
@@ -261,8 +266,12 @@ pub(super) fn read<'t>(
         draft.fault(Fault::UnknownAgent);
     }
     let asserter = reading.actor(statement, &["PRF", "PPRF"], scene, &mut draft);
-    besides(compound, statement, value, &onset, &mut draft);
     draft.add(result::comment(statement, String::new()).as_deref());
+    besides(compound, statement, value, &onset, &mut draft);
+    unread::say(reading, statement, READ, &mut draft);
+    unread::say(reading, compound, result::GROUP, &mut draft);
+    let named = [recorder.as_ref(), asserter.as_ref()];
+    unread::others(reading, statement, scene, &named, &mut draft);
     let (faults, note) = (draft.only_faults(), draft.into_notes());
     let allergy = fhir::AllergyIntolerance {
         meta: reading.meta("AllergyIntolerance", statement, scene),

@@ -17,6 +17,7 @@ use super::reading::{Reading, comment_code};
 use super::result;
 use super::scene::Scene;
 use super::tree::Element;
+use super::unread;
 use super::unslotted;
 use super::work::{Kind, OBSERVATION, Statement, Target, Work, complete, fixed, id, label, participant};
 use super::xml::Xml;
@@ -294,6 +295,7 @@ pub(super) fn read<'t>(
     let author = reading.actor(statement, &["PRF", "PPRF", "AUT"], scene, &mut draft);
     let content = files.iter().map(|file| received(reading, *file, &mut draft)).collect();
     let named = files.first().and_then(|f| f.child("code"));
+    let description = described(reading, statement, &files, scene, author.as_ref(), &mut draft);
     let document = fhir::DocumentReference {
         meta: reading.meta("DocumentReference", statement, &reading.merging(scene, files)),
         identifier: reading.identifier(&id),
@@ -303,7 +305,7 @@ pub(super) fn read<'t>(
         created,
         indexed: available.and_then(dates::instant).or_else(|| reading.written(scene)),
         author: author.into_iter().collect(),
-        description: statement.child("text").and_then(Element::text).map(Into::into),
+        description,
         content,
         context: scene.context().map(|encounter| fhir::DocumentContext {
             encounter: Some(encounter),
@@ -315,6 +317,30 @@ pub(super) fn read<'t>(
     reading.settle(statement, &reference, &draft);
     reading.merge_inner(statement, &reference);
     vec![reference]
+}
+
+/// The words of a document, and what is said of it and of its files that FHIR has no place for.
+fn described<'t>(
+    reading: &Reading<'t>,
+    statement: Element<'t>,
+    files: &[Element<'t>],
+    scene: &Scene<'t>,
+    author: Option<&fhir::Reference<'t>>,
+    draft: &mut Draft,
+) -> Option<fhir::Text<'t>> {
+    let text = statement.child("text").and_then(Element::text);
+    let mut more = Draft::default();
+    unread::say(reading, statement, &["text", "availabilityTime", "reference"], &mut more);
+    unread::others(reading, statement, scene, &[author], &mut more);
+    for (n, file) in files.iter().enumerate() {
+        // The kind of the first is that of the document.
+        let told: &[&str] = if n == 0 { &["code", "text"] } else { &["text"] };
+        unread::say(reading, *file, told, &mut more);
+    }
+    more.faults().into_iter().for_each(|fault| draft.fault(fault));
+    let more = more.lines();
+    let lines: Vec<_> = text.into_iter().chain([more.as_str()]).filter(|line| !line.is_empty()).collect();
+    (!lines.is_empty()).then(|| lines.join("\n").into())
 }
 
 /// One file: what came with the message, a placeholder of the sender's, or something that was never sent.
@@ -383,7 +409,13 @@ fn comment<'t>(reading: &mut Reading<'t>, statement: Element<'t>, scene: &Scene<
     if words.is_empty() {
         draft.fault(Fault::NoCode);
     }
-    observation.comment = Some(words).filter(|w| !w.is_empty()).map(Into::into);
+    let mut more = Draft::default();
+    unread::say(reading, statement, &["text", "availabilityTime"], &mut more);
+    unread::others(reading, statement, scene, &[observation.performer.first()], &mut more);
+    more.faults().into_iter().for_each(|fault| draft.fault(fault));
+    let more = more.lines();
+    let lines: Vec<_> = [words, &more].into_iter().filter(|line| !line.is_empty()).collect();
+    observation.comment = (!lines.is_empty()).then(|| lines.join("\n").into());
     let reference = reading.add("Observation", &id, &observation);
     reading.settle(statement, &reference, &draft);
     reference

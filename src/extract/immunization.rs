@@ -11,6 +11,7 @@ use super::reading::Reading;
 use super::result;
 use super::scene::Scene;
 use super::tree::Element;
+use super::unread;
 use super::unslotted;
 use super::work::{Kind, OBSERVATION, Statement, Target, Work, annotation, complete, id, participant};
 use super::xml::Xml;
@@ -184,6 +185,10 @@ pub(super) fn is_vaccination(statement: Element<'_>) -> bool {
     })
 }
 
+/// What is read of a vaccination; the rest goes to text.
+const READ: &[&str] =
+    &["code", "effectiveTime", "availabilityTime", "value", "subject", "pertinentInformation"];
+
 /// Reads a vaccination.
 pub(super) fn read<'t>(
     reading: &mut Reading<'t>,
@@ -202,6 +207,8 @@ pub(super) fn read<'t>(
     let measured = quantities::read(statement, &mut draft);
     draft.say("Value", measured.shown().as_deref());
     let performer = reading.actor(statement, &["PRF", "PPRF"], scene, &mut draft);
+    unread::say(reading, statement, READ, &mut draft);
+    unread::others(reading, statement, scene, &[performer.as_ref()], &mut draft);
     let (faults, note) = (draft.only_faults(), draft.into_notes());
     let not_given = note.first().is_some_and(|n| n.text.starts_with(NOT_GIVEN));
     let immunization = fhir::Immunization {

@@ -17,6 +17,7 @@ use super::record::Record;
 use super::result;
 use super::scene::Scene;
 use super::tree::Element;
+use super::unread;
 use super::work::{COMPONENT, OBSERVATION, Target, Work, complete, id, participant};
 use super::xml::Xml;
 
@@ -251,6 +252,11 @@ fn read_cluster<'t>(
             None => made.extend(read(reading, element, scene)),
         }
     }
+    let mut around = Draft::default();
+    unread::say(reading, cluster, &result::GROUP[..3], &mut around);
+    let around = around.lines();
+    words.extend(result::annotations(cluster));
+    words.push(&around);
     made.insert(0, result::read_with(reading, first, &own, &words, &members));
     reading.merge(cluster, &into);
     made
@@ -292,7 +298,12 @@ fn read_group<'t>(reading: &mut Reading<'t>, battery: Element<'t>, scene: &Scene
     let own = reading.merging(scene, consultation::contents(battery).filter(|e| folded(*e).is_some()));
     let mut parent = result::start(reading, battery, &own, &mut draft);
     parent.related.extend(members.into_iter().map(has_member));
+    unread::say(reading, battery, result::GROUP, &mut draft);
+    unread::others(reading, battery, scene, &[parent.performer.first()], &mut draft);
     words.extend(result::annotations(battery));
+    let rest = result::draft_words(&mut draft);
+    words.push(&rest);
+    words.retain(|words| !words.is_empty());
     parent.comment = Some(words.join("\n")).filter(|w| !w.is_empty()).map(Into::into);
     let reference = reading.add("Observation", &id, &parent);
     reading.settle(battery, &reference, &draft);

@@ -52,6 +52,7 @@ mod supporting;
 mod ties;
 mod tree;
 mod twins;
+mod unread;
 mod unslotted;
 mod validate;
 mod work;

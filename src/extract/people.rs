@@ -77,8 +77,16 @@ pub(super) fn directory<'t>(reading: &mut Reading<'t>, extract: Element<'t>) {
         if person.is_some() {
             role(reading, agent, organisation, &id, &mut organisations);
         }
+        let shown = [person, organisation].into_iter().flatten().chain([agent]).find_map(shown);
+        reading.names.extend(shown.map(|name| (id.clone(), name)));
         reading.people.insert(id, who);
     }
+}
+
+/// The name of a person or an organisation, in words.
+fn shown(named: Element<'_>) -> Option<String> {
+    let parts = named.child("name")?.within().filter_map(Element::text);
+    Some(parts.collect::<Vec<_>>().join(" ")).filter(|name| !name.is_empty())
 }
 
 /// The part of an agent that is named so, or so with the name of its form behind.

@@ -15,6 +15,7 @@ use super::result;
 use super::scene::Scene;
 use super::standing::stands_for;
 use super::tree::Element;
+use super::unread;
 use super::unslotted::{self, capital};
 use super::work::{Kind, OBSERVATION, Statement, Target, Work, annotation, complete, fixed, id, participant};
 use super::xml::Xml;
@@ -380,6 +381,10 @@ pub(super) fn linked<'t>(reading: &Reading<'t>, link: Element<'t>) -> Vec<Option
     references.map(|r| reading.named(r.of("id", "root")?)).collect()
 }
 
+/// What is read of a LinkSet; the rest goes to text.
+const READ: &[&str] =
+    &["code", "effectiveTime", "availabilityTime", "conditionNamed", "pertinentInformation"];
+
 /// Reads a problem.
 pub(super) fn read<'t>(reading: &mut Reading<'t>, link: Element<'t>, scene: &Scene<'t>) {
     let mut draft = Draft::default();
@@ -417,6 +422,8 @@ pub(super) fn read<'t>(reading: &mut Reading<'t>, link: Element<'t>, scene: &Sce
     }
     let code = codes::read(code.or(link.child("code")), Degrade::Entry, &mut draft);
     let asserter = reading.actor(link, &["PRF", "PPRF", "AUT"], scene, &mut draft);
+    unread::say(reading, link, READ, &mut draft);
+    unread::others(reading, link, scene, &[asserter.as_ref()], &mut draft);
     let note = std::mem::take(&mut draft).into_noted(&mut draft);
     let condition = fhir::Condition {
         meta: reading.meta("ProblemHeader-Condition", link, &reading.merging(scene, named)),

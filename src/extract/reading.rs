@@ -32,6 +32,8 @@ pub(super) struct Reading<'t> {
     labels: Vec<bool>,
     by_id: HashMap<Text<'t>, Element<'t>>,
     pub(super) people: HashMap<Text<'t>, Reference<'t>>,
+    /// What those in `people` are called.
+    pub(super) names: HashMap<Text<'t>, String>,
     /// Locations by their name.
     pub(super) places: HashMap<&'t str, Reference<'t>>,
     /// SNOMED code of a problem → id of its Condition.
@@ -137,6 +139,7 @@ impl<'t> Reading<'t> {
             labels: labels(tree),
             by_id: HashMap::new(),
             people: HashMap::new(),
+            names: HashMap::new(),
             places: HashMap::new(),
             problems: HashMap::new(),
             drugs: HashMap::new(),
@@ -303,6 +306,12 @@ impl<'t> Reading<'t> {
     pub(super) fn agent(&self, reference: Element<'t>) -> Option<Reference<'t>> {
         let id = normalised(reference.of("id", "root")?)?;
         self.people.get(&id).cloned()
+    }
+
+    /// What an `agentRef` means is called.
+    pub(super) fn agent_name(&self, reference: Element<'t>) -> Option<&str> {
+        let id = normalised(reference.of("id", "root")?)?;
+        self.names.get(&id).map(String::as_str)
     }
 
     /// When the entry was written down: the author's time of its composition (extract §13.3).

@@ -16,6 +16,7 @@ use super::record::Record;
 use super::scene::Scene;
 use super::specimen;
 use super::tree::Element;
+use super::unread;
 use super::unslotted;
 use super::work::{Kind, Statement, Target, Work, complete, fixed, id, participant};
 use super::xml::Xml;
@@ -273,7 +274,7 @@ pub(super) fn read<'t>(reading: &mut Reading<'t>, compound: Element<'t>, scene: 
     let id = reading.id(compound);
     let available = compound.of("availabilityTime", "value");
     let issued = available.and_then(dates::instant);
-    let inside = Scene { issued: issued.clone(), ..scene.clone() };
+    let inside = Scene { issued: issued.clone(), within_report: true, ..scene.clone() };
     let (mut specimens, mut results, mut conclusion, mut status, mut merged) =
         (Vec::new(), Vec::new(), Vec::new(), "unknown", Vec::new());
     for element in consultation::contents(compound) {
@@ -304,6 +305,12 @@ pub(super) fn read<'t>(reading: &mut Reading<'t>, compound: Element<'t>, scene: 
     if performer.is_none() && reading.names_nobody_known(compound, AGENTS) {
         draft.fault(Fault::UnknownAgent);
     }
+    let mut more = Draft::default();
+    unread::say(reading, compound, &["id", "code", "effectiveTime", "availabilityTime"], &mut more);
+    unread::others(reading, compound, scene, &[performer.as_ref()], &mut more);
+    let more = more.lines();
+    conclusion.push(&more);
+    conclusion.retain(|words| !words.is_empty());
     let conclusion = conclusion.join("\n");
     let report = fhir::DiagnosticReport {
         meta: reading.meta("DiagnosticReport", compound, &reading.merging(scene, merged)),

@@ -12,6 +12,7 @@ use super::result;
 use super::scene::Scene;
 use super::supporting::{apart, supporting};
 use super::tree::Element;
+use super::unread;
 use super::unslotted;
 use super::work::{Kind, Statement, Target, Work, complete, fixed, id, participant};
 use super::xml::Xml;
@@ -299,6 +300,22 @@ fn priority(x: &mut Xml, word: Option<&str>) {
     x.with("priorityCode", &attributes, |x| x.leaf("originalText", &[], original));
 }
 
+/// What is read of a plan; the rest goes to text.
+const READ_PLAN: &[&str] =
+    &["code", "text", "effectiveTime", "availabilityTime", "subject", "pertinentInformation"];
+
+/// What is read of a referral.
+const READ_REFERRAL: &[&str] = &[
+    "code",
+    "text",
+    "effectiveTime",
+    "availabilityTime",
+    "priorityCode",
+    "responsibleParty",
+    "subject",
+    "pertinentInformation",
+];
+
 /// Reads a plan.
 pub(super) fn read_plan<'t>(
     reading: &mut Reading<'t>,
@@ -319,6 +336,9 @@ pub(super) fn read_plan<'t>(
     let requester = read_requester(reading, statement, scene, &mut draft);
     draft.add(words);
     draft.add(result::comment(statement, String::new()).as_deref());
+    unread::say(reading, statement, READ_PLAN, &mut draft);
+    let named = requester.as_ref().and_then(|r| r.agent.as_ref());
+    unread::others(reading, statement, scene, &[named], &mut draft);
     let (faults, note) = (draft.only_faults(), draft.into_notes());
     let plan = fhir::ProcedureRequest {
         meta: reading.meta("ProcedureRequest", statement, scene),
@@ -395,6 +415,9 @@ pub(super) fn read_referral<'t>(
     draft.add(result::comment(statement, String::new()).as_deref());
     let supporting_info = reading.supporting(statement, &mut draft);
     let requester = read_requester(reading, statement, scene, &mut draft);
+    unread::say(reading, statement, READ_REFERRAL, &mut draft);
+    let named = requester.as_ref().and_then(|r| r.agent.as_ref());
+    unread::others(reading, statement, scene, &[named], &mut draft);
     let (faults, note) = (draft.only_faults(), draft.into_notes());
     let referral = fhir::ReferralRequest {
         meta: reading.meta("ReferralRequest", statement, scene),
@@ -438,6 +461,8 @@ fn self_referral<'t>(reading: &mut Reading<'t>, statement: Element<'t>, scene: &
             })
         })
         .collect();
+    unread::say(reading, statement, READ_REFERRAL, &mut draft);
+    unread::others(reading, statement, scene, &[observation.performer.first()], &mut draft);
     observation.comment = result::comment(statement, draft.text());
     let reference = reading.add("Observation", &id, &observation);
     reading.settle(statement, &reference, &draft);

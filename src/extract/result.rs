@@ -12,6 +12,24 @@ use super::quantities;
 use super::reading::Reading;
 use super::scene::Scene;
 use super::tree::Element;
+use super::unread;
+
+/// What is read of an ObservationStatement; the rest goes to text.
+const OBSERVATION: &[&str] = &[
+    "code",
+    "effectiveTime",
+    "availabilityTime",
+    "uncertaintyCode",
+    "value",
+    "interpretationCode",
+    "subject",
+    "pertinentInformation",
+    "referenceRange",
+];
+
+/// What is read of a compound of observations.
+pub(super) const GROUP: &[&str] =
+    &["code", "effectiveTime", "availabilityTime", "subject", "pertinentInformation"];
 
 /// Reads one observation.
 pub(super) fn read<'t>(
@@ -35,6 +53,8 @@ pub(super) fn read_with<'t>(
     let id = reading.id(statement);
     let mut observation = start(reading, statement, &reading.merging(scene, statement.within()), &mut draft);
     measure(statement, &mut observation, &mut draft);
+    unread::say(reading, statement, OBSERVATION, &mut draft);
+    unread::others(reading, statement, scene, &[observation.performer.first()], &mut draft);
     observation.comment = comment(statement, draft_words(&mut draft));
     observation.related.extend(members.iter().cloned().map(laboratory::has_member));
     let reference = reading.add("Observation", &id, &observation);
@@ -44,7 +64,7 @@ pub(super) fn read_with<'t>(
 }
 
 /// Words that the draft gathered from malformed parts, taken out.
-fn draft_words(draft: &mut Draft) -> String {
+pub(super) fn draft_words(draft: &mut Draft) -> String {
     let text = draft.lines();
     draft.silence();
     text
@@ -163,6 +183,8 @@ pub(super) fn read_group<'t>(
     let members: Vec<_> =
         consultation::contents(compound).flat_map(|e| consultation::statement(reading, e, &inside)).collect();
     parent.related.extend(members.into_iter().map(laboratory::has_member));
+    unread::say(reading, compound, GROUP, &mut draft);
+    unread::others(reading, compound, scene, &[parent.performer.first()], &mut draft);
     parent.comment = comment(compound, draft_words(&mut draft));
     let reference = reading.add("Observation", &id, &parent);
     reading.settle(compound, &reference, &draft);
@@ -176,6 +198,18 @@ fn under_heading(compound: Element<'_>) -> bool {
     let holder = compound.parent().and_then(Element::parent);
     holder.is_some_and(|h| h.name() == "CompoundStatement")
 }
+
+/// What is read of either half of a blood pressure; times and performer are the panel's.
+const HALF: &[&str] = &[
+    "code",
+    "effectiveTime",
+    "availabilityTime",
+    "uncertaintyCode",
+    "value",
+    "interpretationCode",
+    "pertinentInformation",
+    "referenceRange",
+];
 
 fn read_pressure<'t>(
     reading: &mut Reading<'t>,
@@ -201,7 +235,12 @@ fn read_pressure<'t>(
             ..Component::default()
         });
         said.extend(annotations(statement).into_iter().map(|words| format!("{name} Note: {words}")));
+        let mut own = Draft::default();
+        unread::say(reading, statement, HALF, &mut own);
+        draft.say(name, Some(&own.text()));
     }
+    unread::say(reading, compound, &GROUP[..3], &mut draft);
+    unread::others(reading, compound, scene, &[panel.performer.first()], &mut draft);
     for narrative in notes() {
         said.extend(narrative.child("text").and_then(Element::text).map(|words| format!("BP Note: {words}")));
     }

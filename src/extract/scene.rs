@@ -23,7 +23,7 @@ pub(super) const STATEMENTS: [&str; 15] = [
 ];
 
 /// What a statement is made of (extract §2.1).
-const PARTS: [&str; 37] = [
+const PARTS: [&str; 38] = [
     "Participant",
     "Participant2",
     "author",
@@ -61,6 +61,7 @@ const PARTS: [&str; 37] = [
     "text",
     "uncertaintyCode",
     "value",
+    "versionNumber",
 ];
 
 /// Where in the record a statement stands.
@@ -75,6 +76,8 @@ pub(super) struct Scene<'t> {
     pub(super) group: Option<Text<'t>>,
     /// What the results were made from.
     pub(super) specimen: Option<Reference<'t>>,
+    /// Whether it is part of a report, which says for all of them who wrote it down and where.
+    pub(super) within_report: bool,
     /// When the results around it were issued, where that is said of all of them.
     pub(super) issued: Option<String>,
 }
@@ -83,7 +86,15 @@ impl<'t> Scene<'t> {
     /// The scene in a composition.
     pub(super) fn of(composition: Element<'t>, encounter: Option<Text<'t>>) -> Self {
         let withheld = withheld(composition);
-        Self { composition, encounter, withheld, group: None, specimen: None, issued: None }
+        Self {
+            composition,
+            encounter,
+            withheld,
+            group: None,
+            specimen: None,
+            within_report: false,
+            issued: None,
+        }
     }
 
     /// The Encounter, as a reference.

@@ -12,6 +12,7 @@ use super::quantities;
 use super::reading::Reading;
 use super::scene::Scene;
 use super::tree::Element;
+use super::unread;
 use super::unslotted;
 use super::work::{COMPONENT, OBSERVATION, Target, Work, complete, fixed, id};
 use super::xml::Xml;
@@ -213,6 +214,7 @@ pub(super) fn read<'t>(
         reading.merge(element, &reference);
     }
     let kind = role.and_then(|r| r.down(&["specimenSpecimenMaterial", "desc"])).and_then(Element::text);
+    unread::say(reading, compound, &["code", "effectiveTime", "availabilityTime", "specimen"], &mut draft);
     let note = std::mem::take(&mut draft).into_noted(&mut draft);
     let notes = consultation::contents(compound).filter(|e| e.name() == "NarrativeStatement");
     let specimen = fhir::Specimen {

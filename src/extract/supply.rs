@@ -13,6 +13,7 @@ use super::result;
 use super::scene::Scene;
 use super::supply_text;
 use super::tree::Element;
+use super::unread;
 use super::work::{OBSERVATION, Work, complete, fixed, id};
 use super::xml::Xml;
 
@@ -266,6 +267,21 @@ pub(super) fn read_order<'t>(
     reference
 }
 
+/// What is read of a supply; the rest goes to text.
+const READ: &[&str] = &[
+    "code",
+    "effectiveTime",
+    "availabilityTime",
+    "repeatNumber",
+    "quantity",
+    "predecessor",
+    "inFulfillmentOf",
+    "pertinentInformation",
+];
+
+/// What is read of the statement around it.
+const READ_AROUND: &[&str] = &["effectiveTime", "availabilityTime", "consumable", "pertinentInformation"];
+
 /// What plans and orders both say.
 fn request<'t>(
     reading: &Reading<'t>,
@@ -284,6 +300,12 @@ fn request<'t>(
     if !known {
         draft.say("Supply", code);
     }
+    unread::say(reading, supply, READ, draft);
+    unread::say(reading, statement, READ_AROUND, draft);
+    for more in given.dosages().skip(1) {
+        draft.say("Dosage", Some(more));
+    }
+    unread::others(reading, statement, given.scene, &[who.as_ref()], draft);
     let annotations = supply
         .all("pertinentInformation")
         .filter_map(|p| p.down(&["pertinentSupplyAnnotation", "text"])?.text())
@@ -312,9 +334,13 @@ fn request<'t>(
 }
 
 impl<'t> Given<'t, '_> {
+    fn dosages(&self) -> impl Iterator<Item = &'t str> + use<'t> {
+        let dosages = self.statement.all("pertinentInformation");
+        dosages.filter_map(|p| p.down(&["pertinentMedicationDosage", "text"])?.text())
+    }
+
     fn dosage(&self) -> fhir::Dosage<'t> {
-        let mut dosages = self.statement.all("pertinentInformation");
-        let text = dosages.find_map(|p| p.down(&["pertinentMedicationDosage", "text"])?.text());
+        let text = self.dosages().next();
         fhir::Dosage { text: text.unwrap_or("No information available").into(), ..fhir::Dosage::default() }
     }
 }

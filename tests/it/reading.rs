@@ -504,3 +504,80 @@ fn a_heading_where_none_belongs_keeps_its_words() {
     let made = made.replace("25671000000102", "196401000000100");
     assert_eq!(resources(&made, "Observation").len(), 1, "and no comment");
 }
+
+#[test]
+fn what_no_kind_reads_is_in_the_text_of_the_entry() {
+    let id = r#"<id root="15D6C748-100D-46E3-A8BC-DFEA5F2DB2BD"/>"#;
+    let file = |more: &str| {
+        format!(
+            r#"<component><NarrativeStatement>{id}<text>Letter</text><reference><referredToExternalDocument>{id}
+            <text mediaType="image/tiff"><reference value="file://localhost/a.tif"/></text>{more}</referredToExternalDocument></reference></NarrativeStatement></component>"#
+        )
+    };
+    let supply = |more: &str| authorised("1", r#"<code displayName="Warfarin"/>"#, more);
+    let moss = r#"<agentRef><id root="A0D6C748-100D-46E3-A8BC-DFEA5F2DB2BD"/></agentRef>"#;
+    for (kind, statement, words) in [
+        (
+            "Observation",
+            format!(
+                r#"<component><ObservationStatement>{id}<code displayName="x"/><priorityCode displayName="Urgent"/></ObservationStatement></component>"#
+            ),
+            "Priority code: Urgent",
+        ),
+        (
+            "Observation",
+            format!(
+                "<component><ObservationStatement>{id}<code displayName=\"x\"/><informant>{moss}</informant></ObservationStatement></component>"
+            ),
+            "Informant: Moss",
+        ),
+        (
+            "ProcedureRequest",
+            format!(
+                r#"<component><PlanStatement>{id}<code displayName="x"/><sequelTo><priorStatementRef><id root="05E9B02E-2991-4AE1-BFCF-444095DFEBD8"/></priorStatementRef></sequelTo></PlanStatement></component>"#
+            ),
+            "Sequel to: Body weight",
+        ),
+        ("DocumentReference", file(r#"<effectiveTime value="20110203"/>"#), "Effective time: 2011-02-03"),
+        (
+            "DocumentReference",
+            file(r#"<setId extension="S7"/><versionNumber value="3"/>"#),
+            "Version number: 3",
+        ),
+        ("DocumentReference", file(&format!("<author>{moss}</author>")), "Author: Moss"),
+        ("MedicationRequest", supply(r#"<priorityCode displayName="Urgent"/>"#), "Priority code: Urgent"),
+        (
+            "MedicationRequest",
+            supply(
+                "<consumable><manufacturedProduct><manufacturedMaterial><code displayName=\"Aspirin\"/></manufacturedMaterial></manufacturedProduct></consumable>",
+            ),
+            "Consumable: Aspirin",
+        ),
+        (
+            "MedicationRequest",
+            supply(
+                "<pertinentInformation><pertinentMedicationDosage><text>daily</text></pertinentMedicationDosage></pertinentInformation><pertinentInformation><pertinentMedicationDosage><text>at night</text></pertinentMedicationDosage></pertinentInformation>",
+            ),
+            "Dosage: at night",
+        ),
+    ] {
+        let text = with_agents(&message(&format!("{GOOD}{statement}")), "");
+        let all = resources(&text, kind);
+        assert!(all.iter().any(|r| r.to_string().contains(words)), "{words} in {all:?} (extract §1.5)");
+    }
+}
+
+#[test]
+fn who_wrote_it_and_where_is_said_outside_consultations() {
+    let author = |id: &str| format!("<author><agentRef><id root=\"{id}\"/></agentRef></author>");
+    let place = "<location><locatedEntity><locatedPlace><name>Branch</name></locatedPlace></locatedEntity></location>";
+    let clerk = "<part><Agent><id root=\"B0D6C748-100D-46E3-A8BC-DFEA5F2DB2BD\"/><agentPerson><name><family>Tern</family></name></agentPerson></Agent></part>";
+    let comment = |code: &str, who: &str| {
+        let text = message(&format!("{}{place}{GOOD}", author(who))).replace("25671000000102", code);
+        resources(&with_agents(&text, clerk), "Observation")[0]["comment"].clone()
+    };
+    let (moss, tern) = ("A0D6C748-100D-46E3-A8BC-DFEA5F2DB2BD", "B0D6C748-100D-46E3-A8BC-DFEA5F2DB2BD");
+    assert_eq!(comment("196401000000100", tern), "Author: Tern\nLocation: Branch", "extract §1.5");
+    assert_eq!(comment("196401000000100", moss), "Location: Branch", "the performer is there already");
+    assert_eq!(comment("25671000000102", tern), Value::Null, "a consultation has an Encounter for it");
+}

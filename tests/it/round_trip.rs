@@ -19,16 +19,19 @@ use crate::tools;
 use facts::{by_reference, facts, prose, word, words};
 
 /// What a passage may add to a text: a label under which a field is said in words (extract §1.5, §8, §13.3).
-const LABELS: [&str; 18] = [
+const LABELS: [&str; 21] = [
     "Annotation:",
     "Author Org:",
+    "Author:",
     "BP Note:",
     "Content type:",
     "Custodian Org:",
     "Description:",
     "Interpretation:",
     "Last Issued:",
+    "Location:",
     "Notes:",
+    "Performer:",
     "Primary Source:",
     "Priority:",
     "Problem Info:",
