@@ -130,13 +130,13 @@ impl<'t> Reading<'t> {
         let extract_id = extract.of("id", "root").and_then(normalised).unwrap_or_default();
         let patient = upper(derived_uuid(&["read", &extract_id, "patient"]));
         let statements: Vec<Element<'t>> = tree.elements().filter(|e| stands(*e)).collect();
+        let labels = labels(tree);
         let mut numbers = vec![0; tree.elements().count()];
         (1..).zip(&statements).for_each(|(number, statement)| numbers[statement.place()] = number);
         let mut reading = Self {
             expected,
             progress: (0..=statements.len()).map(|_| Progress::default()).collect(),
             numbers,
-            labels: labels(tree),
             by_id: HashMap::new(),
             people: HashMap::new(),
             names: HashMap::new(),
@@ -144,7 +144,8 @@ impl<'t> Reading<'t> {
             problems: HashMap::new(),
             drugs: HashMap::new(),
             ties: Ties::default(),
-            twins: twins::of(&statements),
+            twins: twins::of(&statements, &labels),
+            labels,
             statements,
             links: Vec::new(),
             missing: Vec::new(),
