@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use serde::Serialize;
 
 use super::tree::{Element, Tree};
-use super::{Expected, ReadRefusal, codes, dates, problem, quantities, result};
+use super::{Expected, ReadRefusal, codes, dates, encoding, problem, quantities, result};
 
 /// One statement without its ids.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -62,7 +62,9 @@ pub(super) fn compare(first: &[u8], second: &[u8]) -> Result<Difference, ReadRef
 
 /// What every statement of a message says.
 pub(super) fn statements(message: &[u8]) -> Result<Vec<Said>, ReadRefusal> {
-    let tree = Tree::parse(message, Expected::default().most_bytes)?;
+    let limit = Expected::default().most_bytes;
+    let message = encoding::decoded(message, limit)?;
+    let tree = Tree::parse(&message, limit)?;
     if !tree.elements().any(|e| e.name() == "EhrExtract") {
         return Err(ReadRefusal::NoExtract);
     }

@@ -15,6 +15,7 @@ mod dates;
 mod diff;
 mod document;
 mod draft;
+mod encoding;
 mod fhir;
 mod file;
 mod flaw;
@@ -345,6 +346,12 @@ pub enum ReadRefusal {
     /// Not well-formed XML, or with a document type.
     #[error("the message is not well-formed XML")]
     NotXml,
+    /// In an encoding that we do not read.
+    #[error("the message is in {name}, an encoding that is not read here")]
+    Encoding {
+        /// The name that the message says.
+        name: String,
+    },
     /// Nested too deep.
     #[error("the message is nested deeper than an extract can be")]
     TooDeep,
@@ -374,6 +381,7 @@ impl From<tree::Untaken> for ReadRefusal {
             tree::Untaken::NotXml => Self::NotXml,
             tree::Untaken::TooDeep => Self::TooDeep,
             tree::Untaken::TooLarge => Self::TooLarge,
+            tree::Untaken::Encoding(name) => Self::Encoding { name },
         }
     }
 }

@@ -14,7 +14,7 @@ use super::ids::{normalised, upper};
 use super::scene::{STATEMENTS, Scene, shown, stands, withheld};
 use super::ties::Ties;
 use super::tree::{Element, Tree};
-use super::{Expected, MissingDocument, ReadRefusal, consultation, dates, people, twins};
+use super::{Expected, MissingDocument, ReadRefusal, consultation, dates, encoding, people, twins};
 use crate::model::{NhsNumber, derived_uuid};
 
 /// What tells one Medication from another: all that its code says, and each translation. Systems that have no SNOMED
@@ -75,6 +75,7 @@ enum Denied<'t> {
 
 /// Reads a message: again, should a link lead forwards to what did not come to be, and the third time without any.
 pub(super) fn read(message: &[u8], expected: &Expected) -> Result<super::Reading, ReadRefusal> {
+    let message = &*encoding::decoded(message, expected.most_bytes)?;
     let tree = Tree::parse(message, expected.most_bytes)?;
     let extract = tree.elements().find(|e| e.name() == "EhrExtract").ok_or(ReadRefusal::NoExtract)?;
     let number = people::whose(extract, expected)?;

@@ -17,11 +17,13 @@ const HL7: Namespace<'static> = Namespace("urn:hl7-org:v3");
 const DEPTH: usize = 128;
 
 /// Why bytes are no message we take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Untaken {
     NotXml,
     TooDeep,
     TooLarge,
+    /// In an encoding that we do not read, of this name.
+    Encoding(String),
 }
 
 /// All elements of a message in the order they begin.
