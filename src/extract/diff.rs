@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use serde::Serialize;
 
 use super::tree::{Element, Tree};
-use super::{Expected, ReadRefusal, codes, dates, problem, quantities, result};
+use super::{Expected, ReadRefusal, codes, dates, encoding, problem, quantities, result};
 use crate::model::NhsNumber;
 
 /// One statement without its ids.
@@ -83,7 +83,9 @@ pub(super) fn compare(first: &Told, second: &Told) -> Difference {
 
 /// What a message says, and of whom.
 pub(super) fn tell(message: &[u8]) -> Result<Told, ReadRefusal> {
-    let tree = Tree::parse(message, Expected::default().most_bytes)?;
+    let limit = Expected::default().most_bytes;
+    let message = encoding::decoded(message, limit)?;
+    let tree = Tree::parse(&message, limit)?;
     if !tree.elements().any(|e| e.name() == "EhrExtract") {
         return Err(ReadRefusal::NoExtract);
     }
@@ -245,6 +247,11 @@ mod tests {
         assert_eq!(found.only_first[0].value, "80.5 kg");
         let kinds: Vec<_> = found.only_second.iter().map(|s| (s.kind, s.words.as_str())).collect();
         assert_eq!(kinds, [("plan", "Review"), ("observation", "Weight")]);
+        let (bound, _) = extract(&one.replace("80.5,", r#"80.5, "comparator": "<=","#));
+        let silent = bound.replace(r#" inclusive="true""#, "");
+        assert_ne!(bound, silent, "it is said that the bound is inclusive");
+        let found = compare(&told(&bound), &told(&silent));
+        assert!(found.only_first.is_empty(), "a bound is inclusive unless told otherwise: {found:?}");
         assert_eq!(tell(b"<a/>"), Err(ReadRefusal::NoExtract));
     }
 }

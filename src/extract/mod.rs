@@ -16,6 +16,7 @@ mod dates;
 mod diff;
 mod document;
 mod draft;
+mod encoding;
 mod fhir;
 mod file;
 mod flaw;
@@ -357,10 +358,16 @@ pub struct Reading {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReadRefusal {
     /// Not well-formed XML, or with a document type.
-    #[error("the message is not well-formed XML in UTF-8 without a document type: see line {line}")]
+    #[error("the message is not well-formed XML without a document type: see line {line}")]
     NotXml {
         /// The line, from 1, at which reading stopped.
         line: usize,
+    },
+    /// In an encoding that we do not read.
+    #[error("the message is in {name}, an encoding that is not read here")]
+    Encoding {
+        /// The name that the message says.
+        name: String,
     },
     /// Nested too deep.
     #[error("the message is nested deeper than an extract can be")]
@@ -391,6 +398,7 @@ impl From<tree::Untaken> for ReadRefusal {
             tree::Untaken::NotXml(line) => Self::NotXml { line },
             tree::Untaken::TooDeep => Self::TooDeep,
             tree::Untaken::TooLarge => Self::TooLarge,
+            tree::Untaken::Encoding(name) => Self::Encoding { name },
         }
     }
 }

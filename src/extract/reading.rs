@@ -14,7 +14,7 @@ use super::ids::{normalised, upper};
 use super::scene::{STATEMENTS, Scene, shown, stands, withheld};
 use super::ties::Ties;
 use super::tree::{Element, Tree};
-use super::{Expected, MissingDocument, ReadRefusal, consultation, dates, people, twins};
+use super::{Expected, MissingDocument, ReadRefusal, consultation, dates, encoding, people, twins};
 use crate::model::{NhsNumber, derived_uuid};
 
 /// What tells one Medication from another: all that its code says, and each translation. Systems that have no SNOMED
@@ -75,6 +75,7 @@ enum Denied<'t> {
 
 /// Reads a message: again, should a link lead forwards to what did not come to be, and the third time without any.
 pub(super) fn read(message: &[u8], expected: &Expected) -> Result<super::Reading, ReadRefusal> {
+    let message = &*encoding::decoded(message, expected.most_bytes)?;
     let tree = Tree::parse(message, expected.most_bytes)?;
     let extract = tree.elements().find(|e| e.name() == "EhrExtract").ok_or(ReadRefusal::NoExtract)?;
     let number = people::whose(extract, expected)?;
@@ -130,13 +131,13 @@ impl<'t> Reading<'t> {
         let extract_id = extract.of("id", "root").and_then(normalised).unwrap_or_default();
         let patient = upper(derived_uuid(&["read", &extract_id, "patient"]));
         let statements: Vec<Element<'t>> = tree.elements().filter(|e| stands(*e)).collect();
+        let labels = labels(tree);
         let mut numbers = vec![0; tree.elements().count()];
         (1..).zip(&statements).for_each(|(number, statement)| numbers[statement.place()] = number);
         let mut reading = Self {
             expected,
             progress: (0..=statements.len()).map(|_| Progress::default()).collect(),
             numbers,
-            labels: labels(tree),
             by_id: HashMap::new(),
             people: HashMap::new(),
             names: HashMap::new(),
@@ -144,7 +145,8 @@ impl<'t> Reading<'t> {
             problems: HashMap::new(),
             drugs: HashMap::new(),
             ties: Ties::default(),
-            twins: twins::of(&statements),
+            twins: twins::of(&statements, &labels),
+            labels,
             statements,
             links: Vec::new(),
             missing: Vec::new(),

@@ -17,12 +17,14 @@ const HL7: Namespace<'static> = Namespace("urn:hl7-org:v3");
 const DEPTH: usize = 128;
 
 /// Why bytes are no message we take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Untaken {
     /// From that line on, from 1.
     NotXml(usize),
     TooDeep,
     TooLarge,
+    /// In an encoding that we do not read, of this name.
+    Encoding(String),
 }
 
 /// What stops the reading.

@@ -581,3 +581,16 @@ fn who_wrote_it_and_where_is_said_outside_consultations() {
     assert_eq!(comment("196401000000100", moss), "Location: Branch", "the performer is there already");
     assert_eq!(comment("25671000000102", tern), Value::Null, "a consultation has an Encounter for it");
 }
+
+#[test]
+fn a_message_in_latin_1_is_read() {
+    let text = message(GOOD).replace("Body weight", "Température");
+    let latin: Vec<u8> =
+        text.chars().map(|c| u8::try_from(u32::from(c)).expect("all of it is Latin 1")).collect();
+    let declared = [&b"<?xml version=\"1.0\" encoding=\"ISO-8859-1\"?>"[..], &latin].concat();
+    let read = extract::read(&declared, &Expected::default()).expect("the record is read");
+    assert_eq!(read, extract::read(text.as_bytes(), &Expected::default()).unwrap());
+    let other = [&b"<?xml version=\"1.0\" encoding=\"KOI8-R\"?>"[..], &latin].concat();
+    let refused = extract::read(&other, &Expected::default()).unwrap_err();
+    assert!(refused.to_string().contains("KOI8-R"), "{refused}");
+}

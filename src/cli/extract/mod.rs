@@ -175,6 +175,7 @@ fn build(arguments: &BuildArguments) -> anyhow::Result<Exit> {
 fn exit_of(refusal: &ReadRefusal) -> Exit {
     match refusal {
         ReadRefusal::NotXml { .. }
+        | ReadRefusal::Encoding { .. }
         | ReadRefusal::TooDeep
         | ReadRefusal::TooLarge
         | ReadRefusal::NoExtract => Exit::Failed,
