@@ -292,19 +292,14 @@ fn described<'t>(
     author: Option<&fhir::Reference<'t>>,
     draft: &mut Draft,
 ) -> Option<fhir::Text<'t>> {
-    let text = statement.child("text").and_then(Element::text);
-    let mut more = Draft::default();
-    unread::say(reading, statement, &["text", "availabilityTime", "reference"], &mut more);
-    unread::others(reading, statement, scene, &[author], &mut more);
+    unread::say(reading, statement, &["text", "availabilityTime", "reference"], draft);
+    unread::others(reading, statement, scene, &[author], draft);
     for (n, file) in files.iter().enumerate() {
         // The kind of the first is that of the document.
         let told: &[&str] = if n == 0 { &["code", "text"] } else { &["text"] };
-        unread::say(reading, *file, told, &mut more);
+        unread::say(reading, *file, told, draft);
     }
-    more.faults().into_iter().for_each(|fault| draft.fault(fault));
-    let more = more.lines();
-    let lines: Vec<_> = text.into_iter().chain([more.as_str()]).filter(|line| !line.is_empty()).collect();
-    (!lines.is_empty()).then(|| lines.join("\n").into())
+    unread::below(statement.child("text").and_then(Element::text).unwrap_or_default(), draft)
 }
 
 /// One file: what came with the message, a placeholder of the sender's, or something that was never sent.
@@ -373,13 +368,9 @@ fn comment<'t>(reading: &mut Reading<'t>, statement: Element<'t>, scene: &Scene<
     if words.is_empty() {
         draft.fault(Fault::NoCode);
     }
-    let mut more = Draft::default();
-    unread::say(reading, statement, &["text", "availabilityTime"], &mut more);
-    unread::others(reading, statement, scene, &[observation.performer.first()], &mut more);
-    more.faults().into_iter().for_each(|fault| draft.fault(fault));
-    let more = more.lines();
-    let lines: Vec<_> = [words, &more].into_iter().filter(|line| !line.is_empty()).collect();
-    observation.comment = (!lines.is_empty()).then(|| lines.join("\n").into());
+    unread::say(reading, statement, &["text", "availabilityTime"], &mut draft);
+    unread::others(reading, statement, scene, &[observation.performer.first()], &mut draft);
+    observation.comment = unread::below(words, &draft);
     let reference = reading.add("Observation", &id, &observation);
     reading.settle(statement, &reference, &draft);
     reference

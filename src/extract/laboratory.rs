@@ -6,7 +6,7 @@ use super::codes::{self, Lead};
 use super::consultation;
 use super::dates;
 use super::draft::Draft;
-use super::fhir::{Observation, Reference, Related, Text};
+use super::fhir::{Observation, Reference, Related};
 use super::json::Json;
 use super::observation;
 use super::pmip::{self, Comment};
@@ -340,13 +340,17 @@ fn comment<'t>(
     if kind.is_none() && text.contains("CommentType") {
         draft.fault(super::account::Fault::MalformedComment);
     }
+    let around = result::start(reading, narrative, scene, &mut Draft::default());
+    let effective_date_time = draft.moment("Available", narrative.of("availabilityTime", "value"));
+    unread::say(reading, narrative, &["text", "availabilityTime"], draft);
+    unread::others(reading, narrative, scene, &[around.performer.first()], draft);
     Observation {
         identifier: reading.identifier(id),
         status: "unknown",
         code: Some(comment_code()),
-        effective_date_time: draft.moment("Available", narrative.of("availabilityTime", "value")),
+        effective_date_time,
         issued: narrative.of("availabilityTime", "value").and_then(dates::instant),
-        comment: Some(Text::from(words)).filter(|w| !w.is_empty()),
-        ..result::start(reading, narrative, scene, &mut Draft::default())
+        comment: unread::below(words, draft),
+        ..around
     }
 }

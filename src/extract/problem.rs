@@ -444,15 +444,7 @@ pub(super) fn read<'t>(reading: &mut Reading<'t>, link: Element<'t>, scene: &Sce
         When::Between(start, end) => (start, end),
         When::Unknown => (None, None),
     };
-    let clinical_status = match link.of("code", "code") {
-        Some("394775005") => "inactive",
-        Some("394774009") => "active",
-        other => {
-            draft
-                .say("Problem status", link.child("code").and_then(|c| c.attribute("displayName")).or(other));
-            "active"
-        }
-    };
+    let clinical_status = status_of(link, &mut draft);
     for words in result::annotations(link) {
         draft.add(Some(words));
     }
@@ -483,6 +475,19 @@ pub(super) fn read<'t>(reading: &mut Reading<'t>, link: Element<'t>, scene: &Sce
     };
     let reference = reading.add("Condition", &id, &condition);
     reading.settle(link, &reference, &draft);
+}
+
+/// Active or not; another status is active, with its words as a note.
+fn status_of(link: Element<'_>, draft: &mut Draft) -> &'static str {
+    match link.of("code", "code") {
+        Some("394775005") => "inactive",
+        Some("394774009") => "active",
+        other => {
+            let words = link.child("code").and_then(|c| c.attribute("displayName"));
+            draft.say("Problem status", words.or(other));
+            "active"
+        }
+    }
 }
 
 fn significance<'t>(link: Element<'t>) -> Option<Extension<'t>> {

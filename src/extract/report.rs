@@ -268,71 +268,60 @@ pub(super) fn is_report(compound: Element<'_>) -> bool {
 
 /// Reads a report.
 pub(super) fn read<'t>(reading: &mut Reading<'t>, compound: Element<'t>, scene: &Scene<'t>) -> Reference<'t> {
-    const AGENTS: &[&str] = &["AUT", "PRF", "PPRF"];
     let mut draft = Draft::default();
     let id = reading.id(compound);
-    let available = compound.of("availabilityTime", "value");
-    let issued = available.and_then(dates::instant);
+    let issued = compound.of("availabilityTime", "value").and_then(dates::instant);
     let inside = Scene { issued: issued.clone(), within_report: true, ..scene.clone() };
-    let (mut specimens, mut results, mut conclusion, mut status, mut merged) =
-        (Vec::new(), Vec::new(), Vec::new(), "unknown", Vec::new());
+    let mut report = fhir::DiagnosticReport { status: "unknown", ..fhir::DiagnosticReport::default() };
+    let (mut conclusion, mut merged) = (Vec::new(), Vec::new());
     for element in consultation::contents(compound) {
         if specimen::is_specimen(element) {
-            specimens.push(specimen::read(reading, element, &inside, &mut results));
+            report.specimen.push(specimen::read(reading, element, &inside, &mut report.result));
             continue;
         }
         let words = element.child("text").and_then(Element::text).unwrap_or_default();
         match pmip::read(words) {
             (Some(Comment::Result), words) if element.name() == "NarrativeStatement" => {
                 match known_status(words) {
-                    Some(known) => status = known,
+                    Some(known) => report.status = known,
                     None => conclusion.push(words.strip_prefix("Interpretation: ").unwrap_or(words)),
                 }
                 reading.merge(element, &Reference::to("DiagnosticReport", &id));
                 merged.push(element);
             }
-            _ => results.extend(laboratory::read(reading, element, &inside)),
+            _ => report.result.extend(laboratory::read(reading, element, &inside)),
         }
     }
+    let performer = reading.participant(compound, &["AUT", "PRF", "PPRF"]);
+    unread::say(reading, compound, &["id", "code", "effectiveTime", "availabilityTime"], &mut draft);
+    unread::others(reading, compound, scene, &[performer.as_ref()], &mut draft);
+    let more = draft.lines();
+    conclusion.push(&more);
+    conclusion.retain(|words| !words.is_empty());
+    report.conclusion = (!conclusion.is_empty()).then(|| conclusion.join("\n").into());
+    report.meta = reading.meta("DiagnosticReport", compound, &reading.merging(scene, merged));
+    report.identifier = reading.identifier(&id).into_iter().chain(stated_number(compound)).collect();
+    report.category = Some(fhir::CodeableConcept::of("http://hl7.org/fhir/v2/0074", "PAT", "Pathology"));
+    report.code = Some(fhir::CodeableConcept::of(fhir::SNOMED, "721981007", "Diagnostic studies report"));
+    report.subject = reading.subject();
+    report.context = scene.context();
+    report.issued = issued.or_else(|| reading.written(scene));
+    let performer =
+        performer.map(|actor| ReportPerformer { actor: Some(actor), ..ReportPerformer::default() });
+    report.performer = performer.into_iter().collect();
+    let reference = reading.add("DiagnosticReport", &id, &report);
+    reading.settle(compound, &reference, &draft);
+    reference
+}
+
+/// The number of the laboratory's message in a received report.
+fn stated_number<'t>(compound: Element<'t>) -> Option<Identifier<'t>> {
     let number = compound.all("id").find(|id| id.attribute("root") == Some(PMIP_REPORT));
-    let number = number.and_then(|id| id.attribute("extension")).map(|value| Identifier {
+    number.and_then(|id| id.attribute("extension")).map(|value| Identifier {
         system: format!("urn:oid:{PMIP_REPORT}").into(),
         value: value.into(),
         ..Identifier::default()
-    });
-    let performer = reading.participant(compound, AGENTS);
-    if performer.is_none() && reading.names_nobody_known(compound, AGENTS) {
-        draft.fault(Fault::UnknownAgent);
-    }
-    let mut more = Draft::default();
-    unread::say(reading, compound, &["id", "code", "effectiveTime", "availabilityTime"], &mut more);
-    unread::others(reading, compound, scene, &[performer.as_ref()], &mut more);
-    let more = more.lines();
-    conclusion.push(&more);
-    conclusion.retain(|words| !words.is_empty());
-    let conclusion = conclusion.join("\n");
-    let report = fhir::DiagnosticReport {
-        meta: reading.meta("DiagnosticReport", compound, &reading.merging(scene, merged)),
-        identifier: reading.identifier(&id).into_iter().chain(number).collect(),
-        status,
-        category: Some(fhir::CodeableConcept::of("http://hl7.org/fhir/v2/0074", "PAT", "Pathology")),
-        code: Some(fhir::CodeableConcept::of(fhir::SNOMED, "721981007", "Diagnostic studies report")),
-        subject: reading.subject(),
-        context: scene.context(),
-        issued: issued.or_else(|| reading.written(scene)),
-        performer: performer
-            .map(|actor| ReportPerformer { actor: Some(actor), ..ReportPerformer::default() })
-            .into_iter()
-            .collect(),
-        specimen: specimens,
-        result: results,
-        conclusion: Some(conclusion).filter(|c| !c.is_empty()).map(Into::into),
-        ..fhir::DiagnosticReport::default()
-    };
-    let reference = reading.add("DiagnosticReport", &id, &report);
-    reading.settle(compound, &reference, &draft.only_faults());
-    draft.silence();
-    reference
+    })
 }
 
 fn known_status(words: &str) -> Option<&'static str> {

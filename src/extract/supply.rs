@@ -181,7 +181,9 @@ pub(super) fn read_plan<'t>(
             if reading.ended_by(end).is_some_and(|(_, said)| !said) {
                 draft.fault(Fault::DanglingReference);
             }
-            stop(end, &mut request, &mut draft)
+            let status = stop(end, &mut request, &mut draft);
+            unread::say(reading, end, READ_END, &mut draft);
+            status
         }
         (None, Some("ACTIVE")) => "active",
         (None, Some("COMPLETE")) => "completed",
@@ -274,6 +276,9 @@ const READ: &[&str] = &[
     "inFulfillmentOf",
     "pertinentInformation",
 ];
+
+/// What is read of what ends a plan.
+const READ_END: &[&str] = &["code", "availabilityTime", "reversalOf", "pertinentInformation"];
 
 /// What is read of the statement around it.
 const READ_AROUND: &[&str] = &["effectiveTime", "availabilityTime", "consumable", "pertinentInformation"];
@@ -386,8 +391,10 @@ fn prescription<'t>(acute: bool) -> Extension<'t> {
 
 /// A plan that was discontinued is stopped, at the time that is said; without a time it is completed.
 fn stop<'t>(end: Element<'t>, request: &mut fhir::MedicationRequest<'t>, draft: &mut Draft) -> &'static str {
-    let annotation =
-        end.all("pertinentInformation").find_map(|p| p.down(&["pertinentSupplyAnnotation", "text"])?.text());
+    let said = end.all("pertinentInformation");
+    let mut said = said.filter_map(|p| p.down(&["pertinentSupplyAnnotation", "text"])?.text());
+    let annotation = said.next();
+    said.for_each(|more| draft.say("Stopped", Some(more)));
     let Some(changed) = draft.moment("Stopped", end.of("availabilityTime", "value")) else {
         draft.say("Stopped", annotation);
         return "completed";

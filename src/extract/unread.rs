@@ -8,7 +8,7 @@ use super::account::Fault;
 use super::codes;
 use super::dates;
 use super::draft::Draft;
-use super::fhir::Reference;
+use super::fhir::{Reference, Text};
 use super::reading::Reading;
 use super::scene::{Scene, stands};
 use super::tree::Element;
@@ -72,6 +72,16 @@ pub(super) fn others<'t>(
     draft.say("Author", author.and_then(|agent| reading.agent_name(agent)));
     let place = scene.composition.down(&["location", "locatedEntity", "locatedPlace", "name"]);
     draft.say("Location", place.and_then(Element::text));
+}
+
+/// Words as somebody wrote them, and below them what the draft has gathered.
+pub(super) fn below<'t>(words: &'t str, draft: &Draft) -> Option<Text<'t>> {
+    match (words, draft.is_silent()) {
+        ("", true) => None,
+        (words, true) => Some(words.into()),
+        ("", false) => Some(draft.lines().into()),
+        (words, false) => Some(format!("{words}\n{}", draft.lines()).into()),
+    }
 }
 
 /// Everything in a part that a person can read: words of codes, texts, numbers, dates, names of people and of the
