@@ -1,9 +1,11 @@
-//! FHIR STU3 GP Connect structured record → EHR extract (`RCMR_IN030000UK06` / `UK07`), pure: the same record and the
-//! same parameters give the same bytes.
+//! FHIR STU3 GP Connect structured record ⇄ EHR extract (`RCMR_IN030000UK06` / `UK07`), pure: the same input gives the same
+//! bytes.
 //!
-//! One file per resource kind; codes, dates, quantities, ids, agents, text and the XML writer each in one place. One bad
-//! entry never refuses a record: it degrades to a narrative and is listed in the [`Account`]. This module reads no
-//! document and no clock; whether a document is there is told to it as [`Documents`].
+//! One file per resource kind, the two directions side by side; codes, dates, quantities, ids, agents, text and the XML
+//! writer each in one place. `run` says in which order a record is written, `reading` in which order a message is read.
+//! What no element of the other side carries goes in text: `unslotted` sees to it when writing, `unread` when reading.
+//! One bad entry never refuses a record: it degrades and is listed in the [`Account`]. This module reads no document and
+//! no clock; whether a document is there is told to it as [`Documents`].
 
 mod account;
 mod agents;
