@@ -6,10 +6,12 @@
 //! ourselves is typed, in `fhir`.
 
 use std::borrow::Cow;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
+
+use super::xml;
 
 /// One JSON value.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -26,7 +28,7 @@ pub(super) enum Json<'a> {
     Unescaped(Box<str>),
     // Boxed slices and no vectors: a record is mostly these, and its memory with them.
     Array(Box<[Json<'a>]>),
-    Object(Box<[(Cow<'a, str>, Json<'a>)]>),
+    Object(Box<[Member<'a>]>),
 }
 
 /// Why a text is no JSON document we take.
@@ -39,24 +41,39 @@ pub(super) enum Unreadable {
 static NULL: Json<'static> = Json::Null;
 
 impl<'a> Json<'a> {
-    /// Reads a document of at most `depth` levels (serde_json itself takes no more than 127).
+    /// Reads a document of a test.
+    #[cfg(test)]
     pub(super) fn parse(bytes: &'a [u8], depth: usize) -> Result<Self, Unreadable> {
+        Self::parse_and_look(bytes, depth, &Cell::new(false))
+    }
+
+    /// Reads a document of at most `depth` levels (serde_json itself takes no more than 127), and says whether a text in it
+    /// may hold a character that XML does not have.
+    pub(super) fn parse_and_look(
+        bytes: &'a [u8],
+        depth: usize,
+        suspect: &Cell<bool>,
+    ) -> Result<Self, Unreadable> {
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
         let text = std::str::from_utf8(bytes).map_err(|e| not_utf8(bytes, e.valid_up_to()))?;
-        match Self::read(text, depth) {
+        // JSON writes most of those characters as escapes; the others begin with one byte.
+        suspect.set(bytes.contains(&0xEF));
+        match Self::read(text, depth, suspect) {
             // Half a surrogate pair is no reason to refuse a record: the character is replaced.
             Err(Unreadable::NotJson { line, column }) => {
                 let mended = mended(text).ok_or(Unreadable::NotJson { line, column })?;
-                Json::read(&mended, depth).map(Json::into_owned)
+                Json::read(&mended, depth, suspect).map(Json::into_owned)
             }
             read => read,
         }
     }
 
-    fn read(text: &'a str, depth: usize) -> Result<Self, Unreadable> {
+    fn read(text: &'a str, depth: usize, suspect: &Cell<bool>) -> Result<Self, Unreadable> {
         let too_deep = Cell::new(false);
+        let (items, members) = (RefCell::new(Vec::new()), RefCell::new(Vec::new()));
         let mut deserializer = serde_json::Deserializer::from_str(text);
-        let value = Value { depth, too_deep: &too_deep }.deserialize(&mut deserializer);
+        let value = Value { depth, too_deep: &too_deep, suspect, items: &items, members: &members };
+        let value = value.deserialize(&mut deserializer);
         match value.and_then(|value| deserializer.end().map(|()| value)) {
             Ok(value) => Ok(value),
             Err(_) if too_deep.get() => Err(Unreadable::TooDeep),
@@ -166,7 +183,7 @@ impl<'a> Json<'a> {
     }
 
     /// Name and value of each member.
-    pub(super) fn members(&self) -> &[(Cow<'a, str>, Json<'a>)] {
+    pub(super) fn members(&self) -> &[Member<'a>] {
         match self {
             Self::Object(members) => members,
             // One thing in a list stands for the thing.
@@ -236,12 +253,20 @@ fn cut(text: &str, most: usize, marker: &str) -> Box<str> {
 
 /// Reads any value of at most so many levels.
 #[derive(Clone, Copy)]
-struct Value<'f> {
+struct Value<'f, 'de> {
     depth: usize,
     too_deep: &'f Cell<bool>,
+    suspect: &'f Cell<bool>,
+    /// What is inside the arrays and objects that are open. Each takes its own from the end when it closes: so all are
+    /// allocated once, and as large as they are.
+    items: &'f RefCell<Vec<Json<'de>>>,
+    members: &'f RefCell<Vec<Member<'de>>>,
 }
 
-impl Value<'_> {
+/// Name and value.
+type Member<'a> = (Cow<'a, str>, Json<'a>);
+
+impl Value<'_, '_> {
     fn inner<E: Error>(self) -> Result<Self, E> {
         let Some(depth) = self.depth.checked_sub(1) else {
             self.too_deep.set(true);
@@ -251,7 +276,7 @@ impl Value<'_> {
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Value<'_> {
+impl<'de> DeserializeSeed<'de> for Value<'_, 'de> {
     type Value = Json<'de>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Json<'de>, D::Error> {
@@ -259,7 +284,7 @@ impl<'de> DeserializeSeed<'de> for Value<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Value<'_> {
+impl<'de> Visitor<'de> for Value<'_, 'de> {
     type Value = Json<'de>;
 
     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -291,37 +316,40 @@ impl<'de> Visitor<'de> for Value<'_> {
     }
 
     fn visit_str<E>(self, text: &str) -> Result<Json<'de>, E> {
+        if !xml::carries(text) {
+            self.suspect.set(true);
+        }
         Ok(Json::Unescaped(text.into()))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<Json<'de>, A::Error> {
         let inner = self.inner()?;
-        let mut items = Vec::new();
+        let from = self.items.borrow().len();
         while let Some(item) = array.next_element_seed(inner)? {
-            items.push(item);
+            self.items.borrow_mut().push(item);
         }
-        Ok(Json::Array(items.into()))
+        Ok(Json::Array(self.items.borrow_mut().drain(from..).collect()))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Json<'de>, A::Error> {
         let inner = self.inner()?;
-        let mut members = Vec::new();
+        let from = self.members.borrow().len();
         while let Some(Name(name)) = map.next_key()? {
             let value = if DECIMALS.contains(&&*name) {
                 as_written(map.next_value()?, inner).map_err(A::Error::custom)?
             } else {
                 map.next_value_seed(inner)?
             };
-            members.push((name, value));
+            self.members.borrow_mut().push((name, value));
         }
-        Ok(Json::Object(members.into()))
+        Ok(Json::Object(self.members.borrow_mut().drain(from..).collect()))
     }
 }
 
 /// The members of FHIR that are decimals: their digits carry precision, which a float would not (extract §4).
 const DECIMALS: [&str; 5] = ["value", "valueDecimal", "factor", "lowerLimit", "upperLimit"];
 
-fn as_written<'a>(raw: &'a RawValue, value: Value<'_>) -> Result<Json<'a>, serde_json::Error> {
+fn as_written<'a>(raw: &'a RawValue, value: Value<'_, 'a>) -> Result<Json<'a>, serde_json::Error> {
     let text = raw.get();
     if text.starts_with(|c: char| c == '-' || c.is_ascii_digit()) {
         return Ok(Json::Number(text));

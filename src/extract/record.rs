@@ -2,10 +2,12 @@
 //!
 //! A malformed resource is kept as it is: the mapping degrades it, the record is not refused (extract §1.2).
 
+use std::cell::Cell;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::LazyLock;
 
 use super::json::{Json, Unreadable};
+use super::xml;
 use crate::model::NhsNumber;
 
 /// Bytes of one text that a statement holds at most: common XML parsers refuse texts of ten million. A longer one goes
@@ -64,6 +66,8 @@ pub struct Record<'a> {
     entries: Vec<Entry<'a>>,
     index: HashMap<String, usize>,
     patient: Option<usize>,
+    /// Whether some text may hold characters that XML does not have.
+    suspect: bool,
 }
 
 /// The resource types of FHIR STU3. What is none of them is not named in an account: it could be anybody's words.
@@ -120,14 +124,16 @@ impl<'a> Record<'a> {
         if bytes.len() > limits.bytes {
             return Err(RecordFault::TooLarge { limit: limits.bytes });
         }
-        let mut bundle = Json::parse(bytes, limits.depth).map_err(|why| match why {
+        let suspect = Cell::new(false);
+        let mut bundle = Json::parse_and_look(bytes, limits.depth, &suspect).map_err(|why| match why {
             Unreadable::NotJson { line, column } => RecordFault::NotJson { line, column },
             Unreadable::TooDeep => RecordFault::TooDeep { limit: limits.depth },
         })?;
         if bundle.word("resourceType") != Some("Bundle") {
             return Err(RecordFault::NotBundle);
         }
-        let mut record = Self { entries: Vec::new(), index: HashMap::new(), patient: None };
+        let mut record =
+            Self { entries: Vec::new(), index: HashMap::new(), patient: None, suspect: suspect.get() };
         for mut entry in bundle.take("entry").into_items() {
             // An entry that is no object may still have words.
             let resource = if entry.is_object() { entry.take("resource") } else { entry.clone() };
@@ -146,6 +152,11 @@ impl<'a> Record<'a> {
         let mut record = self.clone();
         which.iter().for_each(|at| record.entries[*at].kind = kind.to_owned());
         record
+    }
+
+    /// Whether some text of the entry holds a character that XML does not have.
+    pub(super) fn is_unwritable(&self, at: usize) -> bool {
+        self.suspect && self.json(at).any_text(&|text| !xml::carries(text))
     }
 
     /// The documents to look for, in order; those with no address or with inline content are not among them.

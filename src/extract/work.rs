@@ -11,7 +11,7 @@ use super::ids::Ids;
 use super::json::Json;
 use super::links::Links;
 use super::record::{Entry, Record};
-use super::xml::{self, Xml};
+use super::xml::Xml;
 use super::{Attachment, Documents, Interaction, Parameters};
 
 /// Which code the composition around a non-consultation statement has (extract §7.2).
@@ -218,7 +218,7 @@ impl<'a> Work<'a> {
     pub(super) fn merge(&mut self, at: usize, into: &str) {
         let entry = self.record.entry(at);
         // Nothing that the Patient says is sent.
-        let replaced = || entry.kind != "Patient" && entry.json.any_text(&|text| !xml::carries(text));
+        let replaced = || entry.kind != "Patient" && self.record.is_unwritable(at);
         self.states[at].get_or_insert_with(|| match replaced() {
             true => State::Degraded { to: into.to_owned(), reasons: vec![Fault::CharactersReplaced] },
             false => State::Merged { into: into.to_owned() },
