@@ -13,8 +13,9 @@ pub(super) struct Xml {
 
 impl Xml {
     pub(super) fn new() -> Self {
-        // Most statements fit: growing from nothing costs more than writing them.
-        Self { out: String::with_capacity(2048), ..Self::default() }
+        // Most statements fit: growing from nothing costs more than writing them. An allocator keeps blocks under a
+        // kilobyte at hand.
+        Self { out: String::with_capacity(1000), ..Self::default() }
     }
 
     /// `<name …>` what `inner` writes `</name>`.
@@ -78,9 +79,9 @@ impl Xml {
     }
 
     /// The text written so far.
-    pub(super) fn into_text(mut self) -> String {
-        self.out.shrink_to_fit();
-        self.out
+    pub(super) fn into_text(self) -> String {
+        // A copy of the right size: to shrink the block leaves splinters behind.
+        self.out.as_str().to_owned()
     }
 
     fn start(&mut self, name: &str, attributes: &[(&str, &str)]) {
