@@ -352,8 +352,6 @@ pub struct Reading {
     pub account: Account,
     /// Documents that were not sent.
     pub missing: Vec<MissingDocument>,
-    /// The NHS number that the extract says, when it is valid.
-    pub nhs_number: Option<NhsNumber>,
 }
 
 /// Why a received message gives no record. Nothing else refuses one (extract §1.2).

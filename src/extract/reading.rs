@@ -88,7 +88,7 @@ pub(super) fn read(message: &[u8], expected: &Expected) -> Result<super::Reading
             last = whole(&tree, extract, expected, number, message.len(), Denied::All);
         }
     }
-    Ok(super::Reading { nhs_number: number, ..last.finish()? })
+    last.finish()
 }
 
 fn whole<'t>(
@@ -488,7 +488,7 @@ impl<'t> Reading<'t> {
         let progress = self.statements.iter().zip(self.progress.into_iter().skip(1));
         let states = progress.map(|(statement, p)| (format!("{}/{}", shown(*statement), p.id), p.state));
         let account = Account::draw(states.collect()).map_err(|ids| ReadRefusal::Unbalanced { ids })?;
-        Ok(super::Reading { json: self.bundle, account, missing: self.missing, nhs_number: None })
+        Ok(super::Reading { json: self.bundle, account, missing: self.missing })
     }
 }
 

@@ -36,9 +36,13 @@ pub enum Command {
 
 /// Arguments of `extract read`.
 #[derive(Debug, Args)]
-#[command(after_help = "Exit code 1 when it is not that patient's, 4 when it is no extract.\n\n\
+#[command(
+    after_help = "An extract without a valid NHS number gives a Patient without one, and is refused when\n\
+    --nhs-number says whose it must be.\n\n\
+    Exit code 1 when it is not that patient's, 4 when it is no extract.\n\n\
     Examples:\n  throughcare extract read extract.xml > record.json 2> account.json\n  \
-    throughcare extract read extract.xml --json-out record.json \\\n    --nhs-number 9990000018")]
+    throughcare extract read extract.xml --json-out record.json \\\n    --nhs-number 9990000018"
+)]
 pub struct ReadArguments {
     /// The message: RCMR_IN030000UK06 or UK07
     #[arg(value_name = "FILE")]
@@ -132,9 +136,6 @@ fn read_extract(arguments: &ReadArguments) -> anyhow::Result<Exit> {
             return Ok(exit_of(&refusal));
         }
     };
-    if reading.nhs_number.is_none() {
-        eprintln!("throughcare: the extract has no valid NHS number: make sure whose record it is");
-    }
     match &arguments.json_out {
         Some(file) => std::fs::write(file, &reading.json)
             .with_context(|| format!("writing the Bundle to {}", file.display()))?,
