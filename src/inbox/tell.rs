@@ -142,10 +142,10 @@ fn tell_extract(
     now: Timestamp,
 ) -> Result<Told, ErrorText> {
     // The envelope holds and its sender is known: what is wrong inside is told as GP2GP tells it (Q4).
-    let (nhs_number, refusal) = match ExtractHead::read(hl7(incoming)) {
+    let (head, refusal) = match ExtractHead::read(hl7(incoming)) {
         Ok(head) => {
             check_head(&head, incoming, ends)?;
-            (Some(head.nhs_number), None)
+            (Some(head), None)
         }
         Err(fault) => {
             tracing::warn!(message = %incoming.header.message_id, %fault, "an extract cannot be read");
@@ -157,6 +157,8 @@ fn tell_extract(
     let (to, message_id) = (ends.us.ods.clone(), incoming.header.message_id.clone());
     let attachments = u32::try_from(incoming.manifest.len().saturating_sub(1)).unwrap_or(u32::MAX);
     let signed = ends.verified.is_some();
+    let system_known = head.as_ref().is_none_or(|head| head.sender_asid == ends.peer.address.asid);
+    let (nhs_number, request_id) = head.map_or((None, None), |h| (Some(h.nhs_number), h.request_id));
     let event = move |packet| {
         Event::Arrived(Box::new(Arrival {
             from,
@@ -164,6 +166,8 @@ fn tell_extract(
             conversation,
             message_id,
             nhs_number,
+            request_id,
+            system_known,
             bytes,
             attachments,
             signed,

@@ -120,7 +120,7 @@ pub fn acknowledgement_header(
     header(from, peer, "MCCI_IN010000UK13", conversation, message_id, now)
 }
 
-fn header(
+pub(super) fn header(
     from: &Party,
     peer: &Peer,
     action: &str,

@@ -6,6 +6,7 @@ use crate::transfer::Lane;
 use crate::transfer::custody::CustodyEvent;
 use crate::transfer::dispatch::{Dispatch, PacketRef};
 use crate::transfer::event::Arrival;
+use crate::transfer::outbound::Outbound;
 use crate::transfer::refusal::Refusal;
 
 /// One thing to do outside.
@@ -42,8 +43,15 @@ pub enum Effect {
     File {
         /// What arrived.
         arrival: Box<Arrival>,
-        /// The MessageId the acknowledgement will have.
-        message_id: MessageId,
+        /// The MessageId the acknowledgement will have; none where the acknowledgement follows a decision.
+        message_id: Option<MessageId>,
+    },
+    /// Write, sign and seal a message that goes its own way. Brings `Composed` or `NotComposed`.
+    Compose {
+        /// The message.
+        outbound: Box<Outbound>,
+        /// The conversation it belongs to.
+        conversation: ConversationId,
     },
     /// Make the acknowledgement that refuses a record. Brings `Refused` or `NotFiled`.
     Refuse {
@@ -61,9 +69,11 @@ impl Effect {
     pub fn lane(&self) -> Lane {
         match self {
             Self::Send { dispatch } => Lane::Party(dispatch.to.clone()),
-            Self::Prepare { .. } | Self::Restamp { .. } | Self::File { .. } | Self::Refuse { .. } => {
-                Lane::House
-            }
+            Self::Prepare { .. }
+            | Self::Restamp { .. }
+            | Self::File { .. }
+            | Self::Refuse { .. }
+            | Self::Compose { .. } => Lane::House,
         }
     }
 }

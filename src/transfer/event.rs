@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::model::{ConversationId, EventId, MessageId, NhsNumber, OdsCode, Timestamp};
-use crate::transfer::custody::CustodyEvent;
+use crate::transfer::custody::{CustodyEvent, Filing};
 use crate::transfer::dispatch::{PacketRef, Transmission};
+use crate::transfer::outbound::Report;
 use crate::transfer::outcome::Completeness;
 use crate::transfer::reason::{FilingFault, PrepareFault};
 use crate::transfer::refusal::Refusal;
@@ -47,6 +48,12 @@ pub enum Event {
     NotFiled(FilingFault),
     /// An operator acted.
     Act(Act),
+    /// A message that goes its own way lies ready, with what the directory says of its delivery.
+    Composed(Box<(Transmission, Contract)>),
+    /// It could not be written.
+    NotComposed(PrepareFault),
+    /// A message of this transfer ended.
+    Reported(Report),
 }
 
 /// A release's packet, ready to go.
@@ -129,6 +136,12 @@ pub struct Arrival {
     pub message_id: MessageId,
     /// Whose record it is; none where it could not be read.
     pub nhs_number: Option<NhsNumber>,
+    /// The EhrRequest it answers, if it names one (§1.2).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<MessageId>,
+    /// Whether the system that sends it is the one the directory names for its sender.
+    #[serde(default = "yes")]
+    pub system_known: bool,
     /// Size of the packet in bytes.
     pub bytes: u64,
     /// How many documents came with it.
@@ -144,6 +157,10 @@ pub struct Arrival {
     pub refusal: Option<Refusal>,
 }
 
+fn yes() -> bool {
+    true
+}
+
 /// A received record lies where the clinical system takes it from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Filed {
@@ -153,6 +170,8 @@ pub struct Filed {
     pub account: Option<PacketRef>,
     /// The acknowledgement, sealed and ready, and what the directory says of its delivery. None when policy gives none.
     pub acknowledgement: Option<(Transmission, Contract)>,
+    /// What policy decides at once about a record that was asked for; none where the clinical system decides.
+    pub decision: Option<Filing>,
 }
 
 /// What an operator did.

@@ -14,6 +14,12 @@ pub enum Refusal {
     Duplicate,
     /// It could not be filed, and an operator gave it up (11, Q13).
     FilingFailed,
+    /// A person says that it is another person's, or the wrong record: of a new patient (28, Q14).
+    WrongRecord,
+    /// The same of a returning patient (17, Q14).
+    WrongRecordReturning,
+    /// Nobody here asked for it (09, Q21).
+    NotRequested,
 }
 
 impl Refusal {
@@ -23,6 +29,9 @@ impl Refusal {
             Self::Unreadable => "21",
             Self::Duplicate => "12",
             Self::FilingFailed => "11",
+            Self::WrongRecord => "28",
+            Self::WrongRecordReturning => "17",
+            Self::NotRequested => "09",
         }
     }
 
@@ -32,6 +41,8 @@ impl Refusal {
             Self::Unreadable => "unreadable",
             Self::Duplicate => "duplicate",
             Self::FilingFailed => "filing_failed",
+            Self::WrongRecord | Self::WrongRecordReturning => "wrong_record",
+            Self::NotRequested => "not_requested",
         }
     }
 
@@ -41,6 +52,10 @@ impl Refusal {
             Self::Unreadable => "the record could not be read",
             Self::Duplicate => "the record of this transfer was received before",
             Self::FilingFailed => "the record could not be filed",
+            Self::WrongRecord | Self::WrongRecordReturning => {
+                "the record is of another person, or the wrong one"
+            }
+            Self::NotRequested => "the record was not asked for",
         }
     }
 
@@ -48,7 +63,7 @@ impl Refusal {
     pub fn may_come_again(self) -> bool {
         match self {
             Self::Unreadable | Self::FilingFailed => true,
-            Self::Duplicate => false,
+            Self::Duplicate | Self::WrongRecord | Self::WrongRecordReturning | Self::NotRequested => false,
         }
     }
 }

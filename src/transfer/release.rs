@@ -11,7 +11,7 @@ mod plan;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{EventId, MessageId, OdsCode, Timestamp};
-use crate::transfer::custody::{CustodyEvent, CustodyKind, Release as ReleaseFacts};
+use crate::transfer::custody::{CustodyEvent, CustodyKind, Filing, Release as ReleaseFacts};
 use crate::transfer::delivery::Delivery;
 use crate::transfer::dispatch::PacketRef;
 use crate::transfer::effect::Effect;
@@ -143,7 +143,8 @@ impl Release {
             | CustodyKind::Move(_)
             | CustodyKind::RegistrationDecision(_)
             | CustodyKind::Correction(_)
-            | CustodyKind::Death(_) => None,
+            | CustodyKind::Death(_)
+            | CustodyKind::FilingDecision(_) => None,
         }
     }
 
@@ -177,7 +178,12 @@ impl Release {
                 | Ending::NeverAnswered
                 | Ending::NeverDelivered
                 | Ending::Filed
-                | Ending::Refused { .. } => false,
+                | Ending::Refused { .. }
+                | Ending::NoTransfer { .. }
+                | Ending::RequestRefused { .. }
+                | Ending::RequestUndelivered
+                | Ending::RequestUnanswered
+                | Ending::Decided { .. } => false,
             },
         }
     }
@@ -264,6 +270,14 @@ impl Ending {
             Self::Cancelled | Self::Sensitive => "cancelled",
             Self::Filed => "filed",
             Self::Refused { .. } => "refused",
+            Self::NoTransfer { .. } => "no-transfer",
+            Self::RequestRefused { .. } => "request-refused",
+            Self::RequestUndelivered | Self::RequestUnanswered => "unanswered",
+            Self::Decided { filing } => match filing {
+                Filing::Integrated => "filed",
+                Filing::Suppressed => "suppressed",
+                Filing::FiledAsAttachment | Filing::Rejected | Filing::Failed | Filing::Deferred => "refused",
+            },
         }
     }
 }
@@ -312,7 +326,13 @@ pub(super) fn step(step: &mut Step, event: &Event, now: Timestamp) -> Result<(),
         }
         Event::Acknowledged(acknowledgement) => on_acknowledged(step, acknowledgement, now).ok_or(illegal),
         Event::Act(act) => on_act(step, act, now).ok_or(illegal),
-        Event::Arrived(_) | Event::Filed(_) | Event::Refused(_) | Event::NotFiled(_) => Err(illegal),
+        Event::Arrived(_)
+        | Event::Filed(_)
+        | Event::Refused(_)
+        | Event::NotFiled(_)
+        | Event::Composed(_)
+        | Event::NotComposed(_)
+        | Event::Reported(_) => Err(illegal),
     }
 }
 

@@ -3,8 +3,7 @@
 //!
 //! What a code means is not known here.
 
-use quick_xml::escape::escape;
-
+use super::wrapper::{Wrapper, attribute, child, root_of};
 use super::{HL7, Hl7Fault};
 use crate::model::{Asid, MessageId, Timestamp};
 use crate::packet::xml::{Document, Element, XmlLimits};
@@ -15,8 +14,6 @@ const INTERACTION: &str = "MCCI_IN010000UK13";
 const CODES: &str = "2.16.840.1.113883.2.1.3.2.4.17.101";
 /// What kind of answer a reason is; `ER` is an error.
 const REASON_KINDS: &str = "2.16.840.1.113883.2.1.3.2.4.17.104";
-/// Accredited systems.
-const ASIDS: &str = "1.2.826.0.1285.0.2.0.107";
 /// The longest text of a peer that is kept: the longest of the specification is under 150 characters.
 const TEXT_CHARS: usize = 300;
 
@@ -66,43 +63,20 @@ impl ApplicationAcknowledgement {
             }
         };
         let Self { message_id, creation, to_asid, from_asid, refers_to, verdict: _ } = self;
-        let (message_id, refers_to) = (attribute(message_id.as_str()), attribute(refers_to.as_str()));
-        let created = creation.to_hl7_utc();
-        format!(
-            concat!(
-                r#"<?xml version="1.0" encoding="UTF-8"?><{interaction} xmlns="urn:hl7-org:v3">"#,
-                r#"<id root="{message_id}"/><creationTime value="{created}"/><versionCode code="V3NPfIT3.1.10"/>"#,
-                r#"<interactionId root="2.16.840.1.113883.2.1.3.2.4.12" extension="{interaction}"/>"#,
-                r#"<processingCode code="P"/><processingModeCode code="T"/><acceptAckCode code="NE"/>"#,
-                r#"<acknowledgement typeCode="{type_code}">{detail}"#,
-                r#"<messageRef><id root="{refers_to}"/></messageRef></acknowledgement>"#,
-                r#"<communicationFunctionRcv typeCode="RCV">{receiver}</communicationFunctionRcv>"#,
-                r#"<communicationFunctionSnd typeCode="SND">{sender}</communicationFunctionSnd>"#,
-                r#"<ControlActEvent classCode="CACT" moodCode="EVN"><author1 typeCode="AUT">"#,
-                r#"<AgentSystemSDS classCode="AGNT"><agentSystemSDS classCode="DEV" determinerCode="INSTANCE">"#,
-                r#"<id root="{asids}" extension="{from_asid}"/></agentSystemSDS></AgentSystemSDS></author1>"#,
-                r#"{reason}</ControlActEvent></{interaction}>"#,
-            ),
-            interaction = INTERACTION,
-            message_id = message_id,
-            created = created,
-            type_code = type_code,
-            detail = detail,
-            refers_to = refers_to,
-            receiver = device(to_asid),
-            sender = device(from_asid),
-            asids = ASIDS,
-            from_asid = from_asid,
-            reason = reason,
-        )
-        .into_bytes()
+        let refers_to = attribute(refers_to.as_str());
+        let acknowledgement = format!(
+            r#"<acknowledgement typeCode="{type_code}">{detail}<messageRef><id root="{refers_to}"/></messageRef></acknowledgement>"#
+        );
+        let wrapper = Wrapper {
+            interaction: INTERACTION,
+            version: "V3NPfIT3.1.10",
+            message_id,
+            creation: *creation,
+            to_asid,
+            from_asid,
+        };
+        wrapper.write(&acknowledgement, &reason)
     }
-}
-
-fn device(asid: &Asid) -> String {
-    format!(
-        r#"<device classCode="DEV" determinerCode="INSTANCE"><id root="{ASIDS}" extension="{asid}"/></device>"#
-    )
 }
 
 fn detail(code: &str) -> String {
@@ -126,12 +100,6 @@ fn two_digits(code: &str) -> String {
         Ok(number) if number < 10 => format!("{number:02}"),
         _ => attribute(code),
     }
-}
-
-/// Escaped, and with a blank for what XML has no character for.
-fn attribute(text: &str) -> String {
-    let one_line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    escape(one_line.as_str()).into_owned()
 }
 
 /// A peer's acknowledgement.
@@ -200,15 +168,6 @@ impl ReadAcknowledgement {
         let (code, text) = reason.or(detail).map_or((None, None), |(code, text)| (Some(code), text));
         Ok(Self { wrapper_id, refers_to, positive, code, other_code, text })
     }
-}
-
-fn child<'d>(element: Element<'d>, name: &str) -> Option<Element<'d>> {
-    element.child(HL7, name)
-}
-
-/// `id/@root` of an element.
-fn root_of(element: Option<Element<'_>>) -> Option<&str> {
-    Some(child(element?, "id")?.attribute("", "root")?.trim())
 }
 
 /// The code below an element, and its display text.

@@ -1,13 +1,16 @@
-//! The HL7 version 3 payloads that steer a transfer: application acknowledgements, and the head of an extract (wire
-//! reference §4).
+//! The HL7 version 3 payloads that steer a transfer: requests, application acknowledgements, and the head of an extract
+//! (wire reference §4).
 //!
 //! The record itself is not read here.
 
 mod acknowledgement;
 mod extract_head;
+mod request;
+mod wrapper;
 
 pub use acknowledgement::{Answer, ApplicationAcknowledgement, ReadAcknowledgement};
 pub use extract_head::{ExtractHead, ExtractInteraction};
+pub use request::{EhrRequest, ReadEhrRequest};
 
 use super::xml::XmlFault;
 

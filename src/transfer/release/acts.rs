@@ -86,7 +86,12 @@ fn may_resend(ending: &Ending, opened_at: Timestamp, now: Timestamp) -> bool {
         | Ending::NeverConfirmed
         | Ending::Sensitive
         | Ending::Filed
-        | Ending::Refused { .. } => false,
+        | Ending::Refused { .. }
+        | Ending::NoTransfer { .. }
+        | Ending::RequestRefused { .. }
+        | Ending::RequestUndelivered
+        | Ending::RequestUnanswered
+        | Ending::Decided { .. } => false,
     };
     refused && now < opened_at.plus(GIVE_UP_AFTER)
 }
