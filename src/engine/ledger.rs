@@ -5,7 +5,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::EngineError;
-use crate::model::{ConversationId, EventId, MessageId, PartyKey, Timestamp, TransferId};
+use crate::model::{
+    ConversationId, EventId, MessageId, NhsNumber, PartyKey, Timestamp, TransferId, derived_uuid,
+};
 use crate::store::{Store, Table};
 use crate::transfer::dispatch::PacketRef;
 use crate::transfer::{Case, Transfer, Waits};
@@ -139,6 +141,14 @@ pub fn conversation_key(id: ConversationId) -> Vec<u8> {
 pub fn sent_key(id: &MessageId) -> Vec<u8> {
     [b"s", id.as_str().as_bytes()].concat()
 }
+
+/// Key of the releases of a patient, newest first. A digest: no number stands in a key.
+pub fn patient_key(number: &NhsNumber) -> Vec<u8> {
+    [b"n".as_slice(), derived_uuid(&["patient", &number.reveal()]).as_bytes()].concat()
+}
+
+/// So many releases of one patient are remembered: a request concerns the newest.
+pub const RELEASES_OF_ONE: usize = 16;
 
 /// Key of a message we received (wire reference §5.3).
 pub fn received_key(from: &PartyKey, id: &MessageId) -> Vec<u8> {

@@ -24,7 +24,7 @@ use crate::store::{Store, StoreError, Table};
 use crate::transfer::custody::{CustodyEvent, CustodyKind};
 use crate::transfer::dispatch::PacketRef;
 use crate::transfer::effect::Order;
-use crate::transfer::event::{Act, Event};
+use crate::transfer::event::{Act, Arrival, Asked, Event};
 use crate::transfer::outcome::Outcome;
 use crate::transfer::refusal::Refusal;
 use crate::transfer::verdict::Verdict;
@@ -114,7 +114,11 @@ pub enum Route {
         from: OdsCode,
         /// In which conversation.
         conversation: ConversationId,
+        /// Whether records that nobody asked for are taken.
+        push: bool,
     },
+    /// A request for a record: it joins a release of that patient, or opens a transfer of its own.
+    Asks,
     /// An answer to a message of ours.
     Answers {
         /// In which conversation.
@@ -331,7 +335,7 @@ impl Engine {
         now: Timestamp,
     ) -> Result<Reply, EngineError> {
         match route {
-            Route::Opens { from, conversation } => {
+            Route::Opens { from, conversation, push } => {
                 if let Some(id) = self.asked_of(draft, from, *conversation)? {
                     return match draft.transfer(id)?.is_some_and(|first| first.step(event, now).is_ok()) {
                         true => self.apply(draft, id, event, now),
@@ -339,6 +343,8 @@ impl Engine {
                     };
                 }
                 let id = Transfer::id_for_arrival(from, *conversation);
+                let unasked = if *push { None } else { not_requested(event) };
+                let event = unasked.as_ref().unwrap_or(event);
                 match draft.transfer(id)? {
                     None => {
                         self.open_transfer(draft, id, event, now)?;
@@ -349,6 +355,7 @@ impl Engine {
                     Some(_) => self.refuse_copy(draft, event, stranger, now),
                 }
             }
+            Route::Asks => self.take_request(draft, event, stranger, now),
             Route::Answers { conversation, refers_to, from } => {
                 let by_message = match refers_to {
                     Some(message_id) => owner(draft, lookup(draft, &ledger::sent_key(message_id))?)?,
@@ -369,6 +376,40 @@ impl Engine {
                 }
             }
         }
+    }
+
+    /// A practice asks for a record: the newest release of that patient that waits is what it gets; failing that, what
+    /// custody last told of the patient goes with the request.
+    fn take_request(
+        &mut self,
+        draft: &mut Draft<'_>,
+        event: &Event,
+        stranger: Quarantined,
+        now: Timestamp,
+    ) -> Result<Reply, EngineError> {
+        let Event::Asked(asked) = event else { return put_aside(draft, stranger, None, Reply::Stranger) };
+        let id = Transfer::id_for_request(asked);
+        if draft.transfer(id)?.is_some()
+            || lookup(draft, &ledger::conversation_key(asked.conversation))?.is_some()
+        {
+            // A second request in one conversation asks for nothing new (§3.7).
+            return Ok(Reply::NotApplicable("this conversation has its request".to_owned()));
+        }
+        let mut known = None;
+        for id in releases_of(draft, asked)? {
+            let Some(transfer) = draft.transfer(id)? else { continue };
+            let Case::Release(release) = &transfer.case else { continue };
+            if release.order.as_ref().is_none_or(|order| order.establishment != asked.to) {
+                continue;
+            }
+            if transfer.step(event, now).is_ok() {
+                return self.apply(draft, id, event, now);
+            }
+            known = known.or_else(|| release.order.clone().map(Box::new));
+        }
+        let asked = Asked { known, ..(**asked).clone() };
+        self.open_transfer(draft, id, &Event::Asked(Box::new(asked)), now)?;
+        Ok(Reply::Taken)
     }
 
     /// The reception that asked `from` for a record in this conversation.
@@ -445,12 +486,12 @@ impl Engine {
     ) -> Result<(), EngineError> {
         let id = step.next.id;
         let (messages, report) = (std::mem::take(&mut step.messages), step.report.take());
-        self.agenda.place(id, draft.take(before, step, now));
+        self.agenda.place(id, draft.take(before, step, now)?);
         for message in messages {
             let id = message.id;
             let before = draft.transfer(id)?;
             if before.is_none() {
-                self.agenda.place(id, draft.take(None, Step::new(message), now));
+                self.agenda.place(id, draft.take(None, Step::new(message), now)?);
             }
         }
         if let Some((parent, report)) = report {
@@ -527,6 +568,20 @@ fn party_is_there(verdict: &Verdict) -> bool {
 
 fn lookup(draft: &Draft<'_>, key: &[u8]) -> Result<Option<TransferId>, EngineError> {
     Ok(draft.row(Table::Ledger, key)?.map(|bytes| ledger::decode(&bytes)).transpose()?)
+}
+
+/// An extract that nobody asked for, where none is taken unasked: it is answered by 09 (TD21, Q21).
+fn not_requested(event: &Event) -> Option<Event> {
+    let Event::Arrived(arrival) = event else { return None };
+    let refusal = Some(Refusal::NotRequested);
+    Some(Event::Arrived(Box::new(Arrival { refusal, ..(**arrival).clone() })))
+}
+
+/// The releases of the patient that is asked for, newest first.
+fn releases_of(draft: &Draft<'_>, asked: &Asked) -> Result<Vec<TransferId>, EngineError> {
+    let Some(number) = &asked.nhs_number else { return Ok(Vec::new()) };
+    let row = draft.row(Table::Ledger, &ledger::patient_key(number))?;
+    Ok(row.map(|bytes| ledger::decode(&bytes)).transpose()?.unwrap_or_default())
 }
 
 /// The transfer that an answer to a message concerns: that of a message which goes its own way.

@@ -1,6 +1,6 @@
 //! What a message tells us, once it is known to come from who it says.
 //!
-//! Requests for records and parts of large messages are not spoken yet.
+//! Parts of large messages are not spoken yet.
 
 use hyper::body::Bytes;
 
@@ -9,10 +9,10 @@ use super::wire::{Content, SentMessage, Wire, WireMessage};
 use crate::engine::Route;
 use crate::model::Timestamp;
 use crate::packet::Incoming;
-use crate::packet::hl7::{ExtractHead, ReadAcknowledgement};
+use crate::packet::hl7::{ExtractHead, ReadAcknowledgement, ReadEhrRequest};
 use crate::packet::signal::Signal;
 use crate::transfer::dispatch::PacketRef;
-use crate::transfer::event::{Acknowledgement, Arrival, Event, LateSignal};
+use crate::transfer::event::{Acknowledgement, Arrival, Asked, Event, LateSignal};
 use crate::transfer::refusal::Refusal;
 use crate::transfer::verdict::{Accepted, Verdict};
 use crate::transport::classify::judge_errors;
@@ -70,7 +70,8 @@ impl Wire {
             Content::Signal { signal, .. } => self.tell_signal(signal, ends, body),
             Content::Business(incoming) => match message.header.action.as_str() {
                 "MCCI_IN010000UK13" => self.tell_acknowledgement(incoming, ends),
-                _ => tell_extract(incoming, ends, body.len() as u64, now),
+                "RCMR_IN010000UK05" | "RCMR_IN010000UK06" => tell_request(incoming, ends, now),
+                _ => tell_extract(incoming, ends, (body.len() as u64, self.accept_push), now),
             },
         }
     }
@@ -135,10 +136,45 @@ impl Wire {
     }
 }
 
+/// A request for a record. One that cannot be read, or is of the older form, is answered as GP2GP answers it: 18 (TD51.1,
+/// S230).
+fn tell_request(incoming: &Incoming<'_>, ends: &Ends<'_>, now: Timestamp) -> Result<Told, ErrorText> {
+    let (nhs_number, request_id) = match ReadEhrRequest::read(hl7(incoming)) {
+        Ok(request) => {
+            // Who asks and who is asked must be those of the envelope (custody reference §4, hazard H1).
+            if request.requester_ods != ends.them.ods || request.sender_ods != ends.us.ods {
+                return Err(content_error("the request names other organisations than the envelope"));
+            }
+            (Some(request.nhs_number), request.request_id)
+        }
+        Err(fault) => {
+            tracing::warn!(message = %incoming.header.message_id, %fault, "a request cannot be read");
+            (None, None)
+        }
+    };
+    let (from, to) = (ends.them.ods.clone(), ends.us.ods.clone());
+    let (conversation, message_id) = (incoming.header.conversation, incoming.header.message_id.clone());
+    let event = move |packet| {
+        Event::Asked(Box::new(Asked {
+            from,
+            to,
+            conversation,
+            message_id,
+            request_id,
+            nhs_number,
+            received_at: now,
+            answered: false,
+            packet,
+            known: None,
+        }))
+    };
+    Ok(Told::Business { route: Route::Asks, event: Box::new(event) })
+}
+
 fn tell_extract(
     incoming: &Incoming<'_>,
     ends: &Ends<'_>,
-    bytes: u64,
+    (bytes, push): (u64, bool),
     now: Timestamp,
 ) -> Result<Told, ErrorText> {
     // The envelope holds and its sender is known: what is wrong inside is told as GP2GP tells it (Q4).
@@ -153,7 +189,7 @@ fn tell_extract(
         }
     };
     let (from, conversation) = (ends.them.ods.clone(), incoming.header.conversation);
-    let route = Route::Opens { from: from.clone(), conversation };
+    let route = Route::Opens { from: from.clone(), conversation, push };
     let (to, message_id) = (ends.us.ods.clone(), incoming.header.message_id.clone());
     let attachments = u32::try_from(incoming.manifest.len().saturating_sub(1)).unwrap_or(u32::MAX);
     let signed = ends.verified.is_some();

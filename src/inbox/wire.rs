@@ -26,10 +26,15 @@ use crate::telemetry::Metrics;
 use crate::transfer::Case;
 use crate::transfer::dispatch::{Dispatch, PacketRef};
 
-/// The actions spoken here: extracts that are pushed to us, and acknowledgements of those we sent.
-pub const ACTIONS: &[&str] = &["RCMR_IN030000UK06", "RCMR_IN030000UK07", "MCCI_IN010000UK13"];
-/// The same where records that nobody asked for are not taken.
-pub const ACTIONS_WITHOUT_PUSH: &[&str] = &["MCCI_IN010000UK13"];
+/// The actions spoken here: requests for records, of the older form too so that it can be answered (S230), extracts, and
+/// acknowledgements.
+pub const ACTIONS: &[&str] = &[
+    "RCMR_IN010000UK05",
+    "RCMR_IN010000UK06",
+    "RCMR_IN030000UK06",
+    "RCMR_IN030000UK07",
+    "MCCI_IN010000UK13",
+];
 
 /// A request that could not be read.
 #[derive(Debug)]
@@ -65,6 +70,8 @@ pub struct Wire {
     pub vault: Vault,
     /// Figures.
     pub metrics: Arc<Metrics>,
+    /// Whether records that nobody asked for are taken.
+    pub accept_push: bool,
 }
 
 /// A message that was read.

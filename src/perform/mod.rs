@@ -139,12 +139,12 @@ async fn carry_out(tools: &Tools, order: Order) -> Event {
     let transfer = order.transfer;
     let _room = tools.room.take(&order.effect).await;
     match order.effect {
-        Effect::Prepare { order, to, conversation, message_id } => {
-            let order_id = order.event_id;
-            let what = prepare::Wanted { order, to, conversation, message_id, now: clock::now() };
+        Effect::Prepare { order, asked, to, conversation, message_id } => {
+            let what = prepare::Wanted { order, asked, to, conversation, message_id, now: clock::now() };
+            let basis = what.basis();
             match prepare::prepare(tools, what).await {
                 Ok(prepared) => Event::Prepared(Box::new(prepared)),
-                Err(fault) => Event::Unprepared { order: order_id, fault },
+                Err(fault) => Event::Unprepared { basis, fault },
             }
         }
         Effect::Send { dispatch } => Event::Answered(Box::new(send::send(tools, transfer, &dispatch).await)),

@@ -5,7 +5,7 @@ use crate::model::{ConversationId, MessageId, OdsCode, Timestamp, TransferId};
 use crate::transfer::Lane;
 use crate::transfer::custody::CustodyEvent;
 use crate::transfer::dispatch::{Dispatch, PacketRef};
-use crate::transfer::event::Arrival;
+use crate::transfer::event::{Arrival, Asked};
 use crate::transfer::outbound::Outbound;
 use crate::transfer::refusal::Refusal;
 
@@ -14,8 +14,10 @@ use crate::transfer::refusal::Refusal;
 pub enum Effect {
     /// Fetch the record, build the extract, sign and seal the packet. Brings `Prepared` or `Unprepared`.
     Prepare {
-        /// The release as the custody system described it.
-        order: Box<CustodyEvent>,
+        /// The release as the custody system described it; none where only a practice asked.
+        order: Option<Box<CustodyEvent>>,
+        /// The practice's request, where there is one.
+        asked: Option<Box<Asked>>,
         /// The practice it goes to.
         to: OdsCode,
         /// The conversation it belongs to.

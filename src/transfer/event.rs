@@ -19,12 +19,14 @@ pub enum Event {
     Custody(Box<CustodyEvent>),
     /// The transfer's deadline has passed and nobody is working on it.
     Due,
+    /// A practice asks for a record.
+    Asked(Box<Asked>),
     /// The packet lies sealed and ready.
     Prepared(Box<Prepared>),
     /// The packet could not be prepared.
     Unprepared {
-        /// The custody event it was to be prepared for.
-        order: EventId,
+        /// What it was to be prepared for.
+        basis: Basis,
         /// Why.
         fault: PrepareFault,
     },
@@ -56,11 +58,54 @@ pub enum Event {
     Reported(Report),
 }
 
+/// A practice's request for a record (M1).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    /// The practice that asks.
+    pub from: OdsCode,
+    /// The establishment or practice of ours that is asked.
+    pub to: OdsCode,
+    /// The conversation it opened.
+    pub conversation: ConversationId,
+    /// Its MessageId: what our acknowledgement refers to.
+    pub message_id: MessageId,
+    /// The request's own id, which the extract repeats; some send none.
+    pub request_id: Option<MessageId>,
+    /// Whose record is asked for; none where the request could not be read.
+    pub nhs_number: Option<NhsNumber>,
+    /// When it came.
+    pub received_at: Timestamp,
+    /// Whether it was answered.
+    #[serde(default)]
+    pub answered: bool,
+    /// The sealed octets.
+    pub packet: PacketRef,
+    /// What custody last told of the person, where an earlier release is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known: Option<Box<CustodyEvent>>,
+}
+
+/// What a packet is prepared for: with another event or another request it is stale.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Basis {
+    /// The custody event.
+    pub event: Option<EventId>,
+    /// The practice's request.
+    pub request: Option<MessageId>,
+}
+
+impl Basis {
+    /// Of a custody event alone.
+    pub fn of_event(event: EventId) -> Self {
+        Self { event: Some(event), request: None }
+    }
+}
+
 /// A release's packet, ready to go.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Prepared {
-    /// The custody event it was prepared for: a later one may have changed record or destination meanwhile.
-    pub order: EventId,
+    /// What it was prepared for: a later event or request may have changed record or destination meanwhile.
+    pub basis: Basis,
     /// The party it goes to.
     pub to: OdsCode,
     /// The sealed packet.

@@ -8,7 +8,7 @@ use crate::transfer::event::Act;
 use crate::transfer::outbound::{Fate, MessageKind};
 use crate::transfer::outcome::Completeness;
 use crate::transfer::reason::{Delay, Ending, Hold, PrepareFault};
-use crate::transfer::refusal::Refusal;
+use crate::transfer::refusal::{Refusal, RequestRefusal};
 use crate::transfer::verdict::Verdict;
 
 /// One line of the timeline.
@@ -110,6 +110,16 @@ pub enum What {
         attachments: u32,
         /// Whether its signature was verified.
         signed: bool,
+    },
+    /// A practice asks for the record.
+    Asked {
+        /// Who.
+        practice: OdsCode,
+    },
+    /// A practice's request is turned down, and it is told so.
+    RequestRefused {
+        /// Why.
+        why: RequestRefusal,
     },
     /// The record is asked for.
     Requesting {
@@ -217,6 +227,10 @@ impl What {
                 "extract arrived: {bytes} bytes, {attachments} documents, {}",
                 if *signed { "signature verified" } else { "unsigned as agreed" }
             ),
+            Self::Asked { practice } => format!("{practice} asks for the record"),
+            Self::RequestRefused { why } => {
+                format!("the request is turned down with code {}: {}", why.code(), why.words())
+            }
             Self::Requesting { practice } => format!("the record is asked of {practice}"),
             Self::RequestAnswered { positive, code, counts } => {
                 let answer = match (positive, code) {

@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::{ConversationId, MessageId, OdsCode, Timestamp, TransferId};
 use crate::transfer::custody::{CustodyEvent, CustodyKind};
 use crate::transfer::effect::Effect;
-use crate::transfer::event::{Arrival, Event};
+use crate::transfer::event::{Arrival, Asked, Event};
 use crate::transfer::journal::What;
 use crate::transfer::outbound::{Outbound, Report};
 use crate::transfer::outcome::{Outcome, OutcomeId, OutcomeKind};
@@ -162,6 +162,11 @@ impl Transfer {
         TransferId::derived(&["received", from.as_str(), &conversation.to_string()])
     }
 
+    /// The identity of the transfer that a practice's request opens.
+    pub fn id_for_request(asked: &Asked) -> TransferId {
+        TransferId::derived(&["request", asked.from.as_str(), &asked.conversation.to_string()])
+    }
+
     /// The identity of the transfer that a further extract of the same conversation opens, only to be refused.
     pub fn id_for_copy(copy: &Arrival) -> TransferId {
         let (from, conversation) = (copy.from.as_str(), copy.conversation.to_string());
@@ -177,7 +182,9 @@ impl Transfer {
                 let order = || (**custody).clone();
                 let case = match &custody.kind {
                     _ if is_history(custody, now) => Case::Noted(custody.clone()),
-                    CustodyKind::Release(_) => Case::Release(Box::new(Release::new(order(), now))),
+                    CustodyKind::Release(_) => {
+                        Case::Release(Box::new(Release::new(Some(order()), None, now)))
+                    }
                     CustodyKind::Reception(_) | CustodyKind::RegistrationDecision(_) => {
                         Case::Reception(Box::new(Reception::new(order(), now)))
                     }
@@ -195,6 +202,14 @@ impl Transfer {
                         step.publish_noted(custody, now)
                     }
                 }
+                Ok(step)
+            }
+            Event::Asked(asked) => {
+                let order = asked.known.as_deref().cloned();
+                let case = Case::Release(Box::new(Release::new(order, Some((**asked).clone()), now)));
+                let mut step = Step::new(Self::fresh(id, asked.conversation, case, now));
+                step.entries.push(What::Asked { practice: asked.from.clone() });
+                release::gate_request(&mut step, now);
                 Ok(step)
             }
             Event::Arrived(arrival) => {
@@ -353,6 +368,7 @@ impl Event {
             | Self::LateSignal(_)
             | Self::Acknowledged(_)
             | Self::Arrived(_)
+            | Self::Asked(_)
             | Self::Act(_) => true,
             Self::Due
             | Self::Prepared(_)
@@ -382,6 +398,7 @@ impl Event {
             Self::LateSignal(_) => "a late signal",
             Self::Acknowledged(_) => "an acknowledgement",
             Self::Arrived(_) => "an extract",
+            Self::Asked(_) => "a request",
             Self::Filed(_) => "a filing",
             Self::Refused(_) => "a refusal",
             Self::NotFiled(_) => "a failed filing",
@@ -422,7 +439,7 @@ impl Step {
         next.outcomes += 1;
         let (order, practice, attempts, completeness) = match &next.case {
             Case::Release(release) => (
-                Some(&release.order),
+                release.order.as_ref(),
                 release.destination().cloned(),
                 release.delivery().map_or(0, |d| d.dispatch.attempts),
                 release.completeness,

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::transfer::custody::{Filing, Returning};
 use crate::transfer::outcome::OutcomeKind;
-use crate::transfer::refusal::Refusal;
+use crate::transfer::refusal::{Refusal, RequestRefusal};
 use crate::transfer::response_code::ResponseCode;
 use crate::transfer::verdict::{Refused, TryAgain};
 
@@ -24,6 +24,8 @@ pub enum PrepareFault {
     RecordTooLarge,
     /// The record's name is not one a file may have.
     RecordNameUnsafe,
+    /// More than one record is of the patient that a practice asked for.
+    RecordAmbiguous,
     /// The record has no patient.
     RecordWithoutPatient,
     /// The record's NHS number is not the event's (hazard H1).
@@ -76,6 +78,7 @@ impl PrepareFault {
             | Self::TooLargeForOneMessage
             | Self::DestinationClosed
             | Self::DestinationTakesNoPush
+            | Self::RecordAmbiguous
             | Self::SamePremises => Remedy::Person,
         }
     }
@@ -95,6 +98,9 @@ impl PrepareFault {
             }
             Self::RecordNameUnsafe => {
                 "the record's name, or a link in its place, leads out of the records folder; correct it there"
+            }
+            Self::RecordAmbiguous => {
+                "more than one record is of this patient; have the clinical system leave one"
             }
             Self::RecordWithoutPatient => {
                 "the custody record has no patient; have the clinical system write it again"
@@ -242,6 +248,8 @@ pub enum Hold {
     Filing(FilingFault),
     /// The record that came is not the one that was asked for (hazard H1).
     WrongRecord(Mismatch),
+    /// What PDS said is too old to send on, or was never told (S31, hazard H5).
+    RecheckWanted,
 }
 
 /// In what a record that came differs from the one that was asked for (gp2gp reference §2.3).
@@ -356,6 +364,7 @@ impl Hold {
     pub fn code(self) -> &'static str {
         match self {
             Self::WrongRecord(_) => "wrong_record",
+            Self::RecheckWanted => "recheck_wanted",
             Self::NoNumber => "no_number",
             Self::NumberUnverified => "number_unverified",
             Self::SensitivityUnknown => "sensitivity_unknown",
@@ -403,6 +412,9 @@ impl Hold {
                 return format!("the practice's system refused the message: {}", why.words());
             }
             Self::Filing(fault) => return format!("a received record is not filed: {}", fault.words()),
+            Self::RecheckWanted => {
+                "what PDS said of the person is too old to send on; send the event again with fresh PDS facts"
+            }
             Self::WrongRecord(mismatch) => {
                 return format!(
                     "{}; treat as an identity incident, and cancel to refuse it",
@@ -466,6 +478,11 @@ pub enum Ending {
     RequestUndelivered,
     /// Eight days without the record (Q22); one that still comes is honoured.
     RequestUnanswered,
+    /// A practice asked for a record and was told why it does not get it (A2, A4).
+    RequestTurnedDown {
+        /// Why.
+        why: RequestRefusal,
+    },
     /// The clinical system decided on the record that came.
     Decided {
         /// What.
@@ -479,6 +496,7 @@ impl Ending {
         match self {
             Self::NotIntegrated { code } | Self::RequestRefused { code } => Some(code),
             Self::Refused { refusal } => Some(refusal.code()),
+            Self::RequestTurnedDown { why } => Some(why.code()),
             Self::Decided { filing } => filing.code(returning),
             _ => None,
         }
@@ -509,6 +527,9 @@ impl Ending {
             }
             Self::RequestUndelivered => "our request could not be delivered; telephone the practice",
             Self::RequestUnanswered => "eight days passed without the record; telephone the practice",
+            Self::RequestTurnedDown { why } => {
+                return format!("the practice that asked was told code {}: {}", why.code(), why.words());
+            }
             Self::Decided { filing } => filing.words(),
         };
         words.to_owned()

@@ -168,6 +168,7 @@ pub(super) fn step(step: &mut Step, event: &Event, now: Timestamp) -> Result<(),
         }
         Event::Act(act) => on_act(step, act, now).ok_or(illegal),
         Event::Custody(_)
+        | Event::Asked(_)
         | Event::Prepared(_)
         | Event::Unprepared { .. }
         | Event::Acknowledged(_)

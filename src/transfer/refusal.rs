@@ -67,3 +67,47 @@ impl Refusal {
         }
     }
 }
+
+/// Why a practice that asks for a record does not get it (gp2gp reference §3.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RequestRefusal {
+    /// The request could not be read, or is of the older form (18, TD51.1, S230).
+    Unreadable,
+    /// The patient is not known here (06, S30).
+    UnknownPatient,
+    /// PDS names another practice, or none (19, S31).
+    AnotherPractice,
+    /// The record could not be built, or not within a day (10, S32).
+    NotBuilt,
+    /// The record does not fit one message (23, TD53.3).
+    TooLarge,
+    /// The directory does not know how to reach the practice (24, C11).
+    NotInDirectory,
+}
+
+impl RequestRefusal {
+    /// The response code.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Unreadable => "18",
+            Self::UnknownPatient => "06",
+            Self::AnotherPractice => "19",
+            Self::NotBuilt => "10",
+            Self::TooLarge => "23",
+            Self::NotInDirectory => "24",
+        }
+    }
+
+    /// In words that suit the practice's screen as well as ours.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Unreadable => "the request could not be read",
+            Self::UnknownPatient => "the patient is not known here",
+            Self::AnotherPractice => "PDS names another practice as the patient's",
+            Self::NotBuilt => "the record could not be built",
+            Self::TooLarge => "the record does not fit one message",
+            Self::NotInDirectory => "the directory has no single entry for the practice",
+        }
+    }
+}

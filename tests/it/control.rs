@@ -19,7 +19,7 @@ use throughcare::telemetry::{Metrics, Phase, Probe};
 use throughcare::transfer::Transfer;
 use throughcare::transfer::custody::CustodyEvent;
 use throughcare::transfer::dispatch::PacketRef;
-use throughcare::transfer::event::Event;
+use throughcare::transfer::event::{Basis, Event};
 use throughcare::transfer::reason::PrepareFault;
 use throughcare::transfer::verdict::{TryAgain, Verdict};
 
@@ -228,8 +228,8 @@ fn what_cannot_be_prepared_needs_somebody_and_its_retries_are_no_change() {
     };
     let (unknown, missing) = (going("stay-1"), going("stay-2"));
     let fail = |transfer: TransferId, stay: &str, fault: PrepareFault| {
-        let order = EventId::derived(&["event", stay]);
-        let event = Box::new(Event::Unprepared { order, fault });
+        let basis = Basis::of_event(EventId::derived(&["event", stay]));
+        let event = Box::new(Event::Unprepared { basis, fault });
         node.runtime.block_on(node.engine.submit(Input::Result { transfer, event })).unwrap();
     };
     let opened = node.json("list.schema.json", &["list", &unknown.to_string()])["transfers"][0].clone();

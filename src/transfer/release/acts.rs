@@ -91,6 +91,7 @@ fn may_resend(ending: &Ending, opened_at: Timestamp, now: Timestamp) -> bool {
         | Ending::RequestRefused { .. }
         | Ending::RequestUndelivered
         | Ending::RequestUnanswered
+        | Ending::RequestTurnedDown { .. }
         | Ending::Decided { .. } => false,
     };
     refused && now < opened_at.plus(GIVE_UP_AFTER)

@@ -50,6 +50,7 @@ fn await_acknowledgement(step: &mut Step, mut delivery: Delivery, now: Timestamp
     };
     delivery.phase = delivery::Phase::Queued { due: repeat_at.unwrap_or(now), why: None };
     step.release_state(ReleaseState::AwaitingAcknowledgement { delivery, repeat_at });
+    super::request::accept_request(step, now);
     if first {
         step.publish(OutcomeKind::Sent, None, "the practice's system took the record", now);
     }

@@ -74,6 +74,7 @@ impl Step {
             }
             Ending::RequestUndelivered => OutcomeKind::Undelivered,
             Ending::NoTransfer { why } => why.outcome(),
+            Ending::RequestTurnedDown { .. } => OutcomeKind::Refused,
             Ending::Decided { .. } => OutcomeKind::Filed,
         };
         let words = ending.words();
