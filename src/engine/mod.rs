@@ -24,7 +24,8 @@ use crate::store::{Store, StoreError, Table};
 use crate::transfer::custody::{CustodyEvent, CustodyKind};
 use crate::transfer::dispatch::PacketRef;
 use crate::transfer::effect::Order;
-use crate::transfer::event::{Act, Arrival, Asked, Event};
+use crate::transfer::event::{Acknowledgement, Act, Arrival, Asked, Event};
+use crate::transfer::outbound::MessageKind;
 use crate::transfer::outcome::Outcome;
 use crate::transfer::refusal::Refusal;
 use crate::transfer::verdict::Verdict;
@@ -357,9 +358,9 @@ impl Engine {
             }
             Route::Asks => self.take_request(draft, event, stranger, now),
             Route::Answers { conversation, refers_to, from } => {
-                let by_message = match refers_to {
+                let (by_message, about) = match refers_to {
                     Some(message_id) => owner(draft, lookup(draft, &ledger::sent_key(message_id))?)?,
-                    None => None,
+                    None => (None, None),
                 };
                 let by_conversation = lookup(draft, &ledger::conversation_key(*conversation))?;
                 // Inside the conversation, and naming a message of ours if it names any (gp2gp reference §1.2).
@@ -369,9 +370,13 @@ impl Engine {
                     (_, _) => None,
                 };
                 match id {
-                    Some(id) if sent_to(draft, id)?.as_ref() == Some(from) => {
-                        self.apply(draft, id, event, now)
-                    }
+                    Some(id) if sent_to(draft, id)?.as_ref() == Some(from) => match event {
+                        Event::Acknowledged(ack) => {
+                            let ack = Acknowledgement { about, ..ack.clone() };
+                            self.apply(draft, id, &Event::Acknowledged(ack), now)
+                        }
+                        other => self.apply(draft, id, other, now),
+                    },
                     Some(_) | None => put_aside(draft, stranger, None, Reply::Stranger),
                 }
             }
@@ -584,13 +589,18 @@ fn releases_of(draft: &Draft<'_>, asked: &Asked) -> Result<Vec<TransferId>, Engi
     Ok(row.map(|bytes| ledger::decode(&bytes)).transpose()?.unwrap_or_default())
 }
 
-/// The transfer that an answer to a message concerns: that of a message which goes its own way.
-fn owner(draft: &Draft<'_>, id: Option<TransferId>) -> Result<Option<TransferId>, EngineError> {
-    let Some(id) = id else { return Ok(None) };
-    Ok(Some(match draft.transfer(id)?.map(|transfer| transfer.case) {
-        Some(Case::Outbound(outbound)) => outbound.parent,
-        Some(Case::Release(_) | Case::Received(_) | Case::Reception(_) | Case::Noted(_)) | None => id,
-    }))
+/// The transfer that an answer to a message concerns, and the kind of that message where it goes its own way.
+fn owner(
+    draft: &Draft<'_>,
+    id: Option<TransferId>,
+) -> Result<(Option<TransferId>, Option<MessageKind>), EngineError> {
+    let Some(id) = id else { return Ok((None, None)) };
+    Ok(match draft.transfer(id)?.map(|transfer| transfer.case) {
+        Some(Case::Outbound(outbound)) => (Some(outbound.parent), Some(outbound.saying.kind())),
+        Some(Case::Release(_) | Case::Received(_) | Case::Reception(_) | Case::Noted(_)) | None => {
+            (Some(id), None)
+        }
+    })
 }
 
 /// The party a transfer's message was sent to.

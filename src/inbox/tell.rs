@@ -126,6 +126,7 @@ impl Wire {
             Event::Acknowledged(Acknowledgement {
                 message_id,
                 refers_to: ack.refers_to,
+                about: None,
                 positive: ack.positive,
                 code: ack.code,
                 from,

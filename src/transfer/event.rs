@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::{ConversationId, EventId, MessageId, NhsNumber, OdsCode, Timestamp};
 use crate::transfer::custody::{CustodyEvent, Filing};
 use crate::transfer::dispatch::{PacketRef, Transmission};
-use crate::transfer::outbound::Report;
+use crate::transfer::outbound::{MessageKind, Report};
 use crate::transfer::outcome::Completeness;
 use crate::transfer::reason::{FilingFault, PrepareFault};
 use crate::transfer::refusal::Refusal;
@@ -158,6 +158,9 @@ pub struct Acknowledgement {
     pub message_id: MessageId,
     /// The message it answers: a MessageId or wrapper id of ours.
     pub refers_to: Option<MessageId>,
+    /// Of what kind that message is, where it is one that went its own way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub about: Option<MessageKind>,
     /// AA, or AE and AR, which are read alike.
     pub positive: bool,
     /// The response code as sent; none with AA, and sometimes none at all.

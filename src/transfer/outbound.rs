@@ -375,3 +375,6 @@ impl Step {
         self.messages.push(Transfer::fresh(outbound.id(), self.next.conversation, case, now));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -345,3 +345,6 @@ impl Step {
         self.publish(OutcomeKind::Undelivered, Some("acknowledgement_undelivered"), words, now);
     }
 }
+
+#[cfg(test)]
+mod tests;

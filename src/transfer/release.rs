@@ -422,3 +422,6 @@ fn on_due(step: &mut Step, now: Timestamp) -> Option<()> {
     }
     Some(())
 }
+
+#[cfg(test)]
+mod request_tests;

@@ -76,13 +76,14 @@ fn generated_code_is_what_the_contract_says() {
     );
 }
 
-const SAMPLES: [(&str, &str); 6] = [
+const SAMPLES: [(&str, &str); 7] = [
     ("reception", include_str!("events/reception.json")),
     ("release", include_str!("events/release.json")),
     ("move", include_str!("events/move.json")),
     ("registration_decision", include_str!("events/registration_decision.json")),
     ("correction", include_str!("events/correction.json")),
     ("death", include_str!("events/death.json")),
+    ("filing_decision", include_str!("events/filing_decision.json")),
 ];
 
 fn now() -> Timestamp {

@@ -394,6 +394,7 @@ impl World {
         Acknowledgement {
             message_id: MessageId::derived(&["ack", message_id.as_str()]),
             refers_to: Some(message_id.clone()),
+            about: None,
             positive: code.is_none(),
             code: code.map(str::to_owned),
             from: OdsCode::parse(PRACTICE).unwrap(),
