@@ -1,9 +1,9 @@
 //! What a transfer is and how it changes. Pure: [`Transfer::step`] takes an event and the time, and returns the next
 //! state with what should be done, recorded and published. No clock, no randomness, no IO.
 //!
-//! Reading order: `custody` and `event` (what can happen), `release` and `received` (how each kind of transfer takes
-//! it), `delivery` and `dispatch` (a message on its way), `retry`, `breaker`, `verdict`, `response_code`, `reason`,
-//! `journal`, `effect`, `outcome`.
+//! Reading order: `custody` and `event` (what can happen), `release`, `reception` and `received` (how each kind of transfer
+//! takes it), `outbound` (its messages that go their own way), `delivery` and `dispatch` (a message on its way), `retry`,
+//! `breaker`, `verdict`, `response_code`, `reason`, `journal`, `effect`, `outcome`.
 
 pub mod breaker;
 pub mod custody;
