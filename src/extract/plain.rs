@@ -1,7 +1,8 @@
 //! XML in the plain form that `xml` writes: elements, attributes in double quotes, text, and nothing else.
 //!
-//! The gate reads every message of ours with it, in a fifth of the steps that a reader of all XML takes. It takes
-//! nothing on trust: what is not of this form, or not well formed, it gives up, and then the full reader judges.
+//! The gate reads every message of ours with it: with a reader of all XML the gate took four tenths of a build, and now
+//! it takes a quarter. Nothing is taken on trust: what is not of this form, or not well formed, it gives up, and then
+//! the full reader judges.
 
 /// What stands next in the message. An empty element is a start and an end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

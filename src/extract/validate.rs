@@ -563,6 +563,32 @@ mod tests {
     }
 
     #[test]
+    fn both_readers_find_the_same() {
+        let message = super::super::trial::message("UK06", &narrative(A, ""));
+        assert!(plainly(&message, MOST).is_ok(), "our own messages are in the plain form");
+        let letters = message.char_indices().map(|(at, _)| at).collect::<Vec<_>>();
+        let (mut same, mut left) = (0, 0);
+        for (at, end) in letters.iter().zip(letters.iter().skip(1)) {
+            for instead in
+                ["", "<", ">", "\"", " ", "/", "&", "&amp;", "A", "<a/>", "<id root=\"1\"/>", "x=\"1\" "]
+            {
+                let damaged = [&message[..*at], instead, &message[*end..]].concat();
+                match plainly(&damaged, MOST) {
+                    Ok(findings) => {
+                        let mut full = fully(&damaged, MOST);
+                        // To the full reader, words around an escape are three.
+                        full.dedup_by(|one, other| one == other && matches!(one.flaw, Flaw::Words { .. }));
+                        assert_eq!(findings, full, "{instead:?} at {at}");
+                        same += 1;
+                    }
+                    Err(Broken) => left += 1,
+                }
+            }
+        }
+        assert!(same > 1000 && left > 1000, "{same} and {left}: the damage is of both sorts");
+    }
+
+    #[test]
     fn a_label_travels_in_one_message_only() {
         let labelled =
             narrative(A, "<confidentialityCode code=\"NOPAT\" codeSystem=\"2.16.840.1.113883.4.642.3.47\"/>");
