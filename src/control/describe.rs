@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::views::{Accounted, AccountedItem, Choice, Explain, Line, MOST_ITEMS, Row, Show, short};
 use crate::model::{MessageId, OdsCode, Timestamp};
+use crate::transfer::custody::Filing;
 use crate::transfer::delivery::{Delivery, Phase};
 use crate::transfer::event::{Act, Event, Verb};
 use crate::transfer::journal::Entry;
@@ -414,6 +415,14 @@ fn choices(transfer: &Transfer, now: Timestamp) -> Vec<Choice> {
         choices.push(Choice {
             command: format!("throughcare cancel {id} --reason \"...\""),
             effect: "Ends it. What was already sent cannot be recalled.".to_owned(),
+        });
+    }
+    if allows(transfer, Verb::Decide(Filing::Integrated), now) {
+        choices.push(Choice {
+            command: format!("throughcare decide {id} --integrated --reason \"...\""),
+            effect: "Says in the clinical system's place what became of the record, and tells its sender. \
+                     For other decisions: throughcare decide --help."
+                .to_owned(),
         });
     }
     if !choices.is_empty() {

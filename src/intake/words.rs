@@ -201,6 +201,9 @@ mod tests {
         for medicine in words::CriticalMedicine::ALL {
             assert_eq!(wire::CriticalMedicine::from(*medicine).word(), medicine.as_str());
         }
+        for filing in words::Filing::ALL {
+            assert_eq!(wire::Filing::from(*filing).word(), filing.as_str());
+        }
         for kind in words::ReleaseKind::ALL {
             assert_eq!(wire::ReleaseKind::number(kind.as_str()), wire::ReleaseKind::from(*kind) as i32);
         }

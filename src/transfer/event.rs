@@ -241,6 +241,8 @@ pub enum Verb {
     Retry,
     /// Stop.
     Cancel,
+    /// Say in the clinical system's place what became of a received record.
+    Decide(Filing),
     /// Take the sealed packet out: a record is disclosed, nothing changes.
     DisclosePacket,
     /// Take the sealed receipt out; nothing changes.
@@ -253,6 +255,7 @@ impl Verb {
         match self {
             Self::Retry => "retry",
             Self::Cancel => "cancel",
+            Self::Decide(_) => "decide",
             Self::DisclosePacket => "packet exported",
             Self::DiscloseReceipt => "receipt exported",
         }
@@ -262,7 +265,27 @@ impl Verb {
     pub fn only_looks(self) -> bool {
         match self {
             Self::DisclosePacket | Self::DiscloseReceipt => true,
-            Self::Retry | Self::Cancel => false,
+            Self::Retry | Self::Cancel | Self::Decide(_) => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn acts_are_stored_under_the_words_they_always_had() {
+        let stored = [
+            (Verb::Retry, r#""retry""#),
+            (Verb::Cancel, r#""cancel""#),
+            (Verb::DisclosePacket, r#""disclose-packet""#),
+            (Verb::DiscloseReceipt, r#""disclose-receipt""#),
+            (Verb::Decide(Filing::FiledAsAttachment), r#"{"decide":"filed_as_attachment"}"#),
+        ];
+        for (verb, json) in stored {
+            assert_eq!(serde_json::to_string(&verb).unwrap(), json, "timelines are kept for ever");
+            assert_eq!(serde_json::from_str::<Verb>(json).unwrap(), verb);
         }
     }
 }

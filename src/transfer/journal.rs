@@ -147,7 +147,7 @@ pub enum What {
     },
     /// A day passed without the record that was asked for: reported.
     Silent,
-    /// The clinical system decided on the record.
+    /// It was decided what became of the record: by the clinical system, an operator or the settings, as told before.
     Decided {
         /// What.
         filing: Filing,
@@ -244,7 +244,7 @@ impl What {
                 format!("{} {} (attempts: {attempts})", kind.words(), fate.words())
             }
             Self::Silent => "no record within a day; reported".to_owned(),
-            Self::Decided { filing } => format!("the clinical system decided: {}", filing.words()),
+            Self::Decided { filing } => format!("decided: {}", filing.words()),
             Self::Undecided => "nobody has decided on the record; reported".to_owned(),
             Self::Filed => "filed for the clinical system".to_owned(),
             Self::Refused { refusal } => {

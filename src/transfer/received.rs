@@ -346,6 +346,8 @@ fn on_act(step: &mut Step, act: &Act, now: Timestamp) -> Option<()> {
         }
         // Recorded before the state is asked.
         (_, Verb::DisclosePacket | Verb::DiscloseReceipt) => return None,
+        // A record that nobody asked for is answered as policy says, and by nobody's decision.
+        (_, Verb::Decide(_)) => return None,
         // A record that arrived is filed or refused; nobody may make it vanish.
         (ReceivedState::Filing { .. } | ReceivedState::Refusing { .. }, Verb::Cancel)
         | (ReceivedState::Ended { .. }, _) => return None,

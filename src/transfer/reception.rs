@@ -13,6 +13,7 @@ use crate::model::{MessageId, OdsCode, Timestamp};
 use crate::transfer::custody::{CustodyEvent, CustodyKind, Filing, RegistrationDecision, Returning};
 use crate::transfer::dispatch::PacketRef;
 use crate::transfer::event::{Arrival, Event};
+use crate::transfer::outbound::Fate;
 use crate::transfer::outcome::{Completeness, OutcomeKind};
 use crate::transfer::reason::{Ending, FilingFault, Hold};
 use crate::transfer::retry::{LISTEN_FOR, OVERDUE_AFTER, UNDELIVERED_AFTER};
@@ -343,6 +344,15 @@ impl Step {
         self.entries.push(crate::transfer::journal::What::Undelivered);
         let words = "the sender was not told within a day what became of its record; see to the connection";
         self.publish(OutcomeKind::Undelivered, Some("acknowledgement_undelivered"), words, now);
+    }
+
+    /// Our acknowledgement is not tried any more; its own end stands in the timeline.
+    fn tell_lost_acknowledgement(&mut self, fate: Fate, now: Timestamp) {
+        let words = format!(
+            "the sender was not told what became of its record: our acknowledgement {}; telephone them",
+            fate.words()
+        );
+        self.publish(OutcomeKind::Undelivered, Some("acknowledgement_undelivered"), &words, now);
     }
 }
 

@@ -1,7 +1,7 @@
 //! What comes back to a request: the transport's word, the practice's, and the record itself.
 
 use super::{Reception, ReceptionState};
-use crate::model::{MessageId, Timestamp};
+use crate::model::{MessageId, Timestamp, TransferId};
 use crate::transfer::Step;
 use crate::transfer::custody::Returning;
 use crate::transfer::event::{Acknowledgement, Arrival};
@@ -60,16 +60,30 @@ fn shut(step: &mut Step, why: NoTransfer, now: Timestamp) {
 }
 
 fn on_acknowledgement_ended(step: &mut Step, report: &Report, now: Timestamp) -> Option<()> {
+    let id = step.next.id;
     let reception = step.reception()?;
-    let ReceptionState::Acknowledging { ending, .. } = &reception.state else { return Some(()) };
-    let ending = ending.clone();
-    match report.fate {
-        Fate::Delivered => step.end_reception(ending, now),
-        Fate::Refused(_) | Fate::NotComposed(_) | Fate::GaveUp => {
-            // What was decided stands; only the sender does not know (TD31).
-            step.tell_late_acknowledgement(now);
-            step.end_reception(ending, now);
-        }
+    // An earlier one, of a decision that was overturned (Q18) or of an extract that was refused (Q19), ends nothing.
+    if acknowledgement_id(id, reception).as_ref() != Some(&report.message_id) {
+        return Some(());
+    }
+    let ending = match &reception.state {
+        ReceptionState::Acknowledging { ending, .. } => Some(ending.clone()),
+        // A late error overturned the delivery (wire reference §1.5).
+        ReceptionState::Ended { ending: Ending::Decided { .. } | Ending::Refused { .. }, .. } => None,
+        ReceptionState::AwaitingRegistration { .. }
+        | ReceptionState::Requesting { .. }
+        | ReceptionState::Requested { .. }
+        | ReceptionState::Filing { .. }
+        | ReceptionState::AwaitingDecision { .. }
+        | ReceptionState::Held { .. }
+        | ReceptionState::Ended { .. } => return Some(()),
+    };
+    if report.fate != Fate::Delivered {
+        // What was decided stands; only the sender does not know (TD31).
+        step.tell_lost_acknowledgement(report.fate, now);
+    }
+    if let Some(ending) = ending {
+        step.end_reception(ending, now);
     }
     Some(())
 }
@@ -136,17 +150,23 @@ pub(super) fn refuse(step: &mut Step, refusal: Refusal, now: Timestamp) {
 
 /// Sends the final acknowledgement (M8) in the commit of the decision (TD31).
 pub(super) fn acknowledge(step: &mut Step, refusal: Option<Code>, ending: Ending, now: Timestamp) {
-    let id = step.next.id.to_string();
+    let id = step.next.id;
     let Some(reception) = step.reception() else { return };
+    let Some(message_id) = acknowledgement_id(id, reception) else { return };
     let Some(arrival) = &reception.arrival else { return };
     let extract = arrival.message_id.clone();
-    let number = reception.filings.len().to_string();
     let ends = (arrival.to.clone(), arrival.from.clone());
-    let message_id = MessageId::derived(&["acknowledgement", &id, extract.as_str(), &number]);
     let until = now.plus(UNDELIVERED_AFTER);
     reception.state = ReceptionState::Acknowledging { ending, until, told: false };
     let saying = Saying::Acknowledgement { refers_to: extract, refusal };
     step.send(saying, ends, message_id, now.plus(LISTEN_FOR), now);
+}
+
+/// The identity of the newest acknowledgement: another one for each extract, and for each decision on it (Q18, Q19).
+fn acknowledgement_id(id: TransferId, reception: &Reception) -> Option<MessageId> {
+    let extract = &reception.arrival.as_ref()?.message_id;
+    let number = reception.filings.len().to_string();
+    Some(MessageId::derived(&["acknowledgement", &id.to_string(), extract.as_str(), &number]))
 }
 
 /// The code for a record that is another person's, or the wrong one (S65).

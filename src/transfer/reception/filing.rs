@@ -82,24 +82,29 @@ pub(super) fn on_decided(
     let reception = step.reception()?;
     let theirs =
         (&event.source, &event.establishment) == (&reception.order.source, &reception.order.establishment);
-    let open = match &reception.state {
+    if !theirs || !takes_decision(&reception.state, filing) {
+        return None;
+    }
+    step.note_event(event);
+    decide(step, filing, now);
+    Some(())
+}
+
+/// Whether the record can still be decided on, whoever decides: once, but for a filing that failed.
+fn takes_decision(state: &ReceptionState, filing: Filing) -> bool {
+    match state {
         ReceptionState::AwaitingDecision { .. } => true,
-        // A filing that failed may succeed after all (Q18, F42).
+        // A filing that failed may succeed after all (Q18, F42). Its sender was answered, so nothing is left to defer.
         ReceptionState::Acknowledging { ending, .. } | ReceptionState::Ended { ending, .. } => {
-            *ending == Ending::Decided { filing: Filing::Failed } && filing != Filing::Failed
+            *ending == Ending::Decided { filing: Filing::Failed }
+                && !matches!(filing, Filing::Failed | Filing::Deferred)
         }
         ReceptionState::AwaitingRegistration { .. }
         | ReceptionState::Requesting { .. }
         | ReceptionState::Requested { .. }
         | ReceptionState::Filing { .. }
         | ReceptionState::Held { .. } => false,
-    };
-    if !theirs || !open {
-        return None;
     }
-    step.note_event(event);
-    decide(step, filing, now);
-    Some(())
 }
 
 fn decide(step: &mut Step, filing: Filing, now: Timestamp) {
@@ -125,6 +130,12 @@ pub(super) fn on_act(step: &mut Step, act: &Act, now: Timestamp) -> Option<()> {
     let returning = reception.returning;
     let note = What::Act { act: act.clone() };
     match (&mut reception.state, act.verb) {
+        // In the clinical system's place, under the same rules (S63): who and why stands before what.
+        (state, Verb::Decide(filing)) if takes_decision(state, filing) => {
+            step.entries.push(note);
+            decide(step, filing, now);
+            return Some(());
+        }
         (ReceptionState::Filing { due, .. }, Verb::Retry) => *due = now,
         (ReceptionState::Held { hold: Hold::Filing(_) }, Verb::Retry) => {
             reception.state = ReceptionState::Filing { due: now, failures: 0, fault: None };

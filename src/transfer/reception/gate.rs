@@ -27,9 +27,10 @@ enum Gate {
 
 /// Decides, and makes the request where nothing stands against it.
 pub(in crate::transfer) fn gate(step: &mut Step, now: Timestamp) {
-    let conversation = step.next.conversation;
+    // What ended without a request may be asked anew; each end was told, so their number tells one asking from another.
+    let asking = format!("{} {}", step.next.conversation, step.next.outcomes);
     let Some(reception) = step.reception() else { return };
-    match check(reception, &conversation.to_string(), now) {
+    match check(reception, &asking, now) {
         Gate::Wait => {
             let until = now.plus(LISTEN_FOR);
             step.reception_state(ReceptionState::AwaitingRegistration { until });
@@ -54,7 +55,7 @@ pub(in crate::transfer) fn gate(step: &mut Step, now: Timestamp) {
     }
 }
 
-fn check(reception: &Reception, conversation: &str, now: Timestamp) -> Gate {
+fn check(reception: &Reception, asking: &str, now: Timestamp) -> Gate {
     let order = &reception.order;
     let Some(decision) = &reception.decision else { return Gate::Wait };
     if let Some(why) = not_permanent(decision.decision) {
@@ -75,14 +76,14 @@ fn check(reception: &Reception, conversation: &str, now: Timestamp) -> Gate {
     if order.identity.sensitive == Said::Unknown && order.pds.is_none() {
         return Gate::Hold(Hold::SensitivityUnknown);
     }
-    before_and_update(reception, decision, conversation, now)
+    before_and_update(reception, decision, asking, now)
 }
 
 /// Gates 7, 8 and 11.
 fn before_and_update(
     reception: &Reception,
     decision: &RegistrationDecision,
-    conversation: &str,
+    asking: &str,
     now: Timestamp,
 ) -> Gate {
     let Some(practice) = &decision.previous_practice else {
@@ -98,8 +99,8 @@ fn before_and_update(
     }
     Gate::Open(Box::new(Request {
         practice: practice.clone(),
-        message_id: MessageId::derived(&["request", conversation, practice.as_str()]),
-        request_id: MessageId::derived(&["ehr-request", conversation, practice.as_str()]),
+        message_id: MessageId::derived(&["request", asking, practice.as_str()]),
+        request_id: MessageId::derived(&["ehr-request", asking, practice.as_str()]),
         made_at: now,
         delivered_at: None,
         acknowledged: false,

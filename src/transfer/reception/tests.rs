@@ -11,10 +11,12 @@ use crate::transfer::custody::{
 };
 use crate::transfer::effect::Effect;
 use crate::transfer::event::{Acknowledgement, Act, Filed, Verb};
+use crate::transfer::journal::What;
 use crate::transfer::outbound::{Fate, MessageKind, Outbound, Report, Saying};
 use crate::transfer::outcome::Outcome;
 use crate::transfer::reason::{Mismatch, NoTransfer, PrepareFault};
 use crate::transfer::refusal::Refusal;
+use crate::transfer::verdict::Refused;
 
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
@@ -68,14 +70,15 @@ struct Story {
     now: Timestamp,
     outcomes: Vec<Outcome>,
     sent: Vec<Outbound>,
+    timeline: Vec<What>,
 }
 
 impl Story {
     fn of(event: CustodyEvent) -> Self {
         let id = Transfer::id_for(&event, start());
         let step = Transfer::open(id, &Event::Custody(Box::new(event)), start()).unwrap();
-        let (outcomes, sent) = (Vec::new(), Vec::new());
-        let mut story = Self { transfer: step.next.clone(), now: start(), outcomes, sent };
+        let (outcomes, sent, timeline) = (Vec::new(), Vec::new(), Vec::new());
+        let mut story = Self { transfer: step.next.clone(), now: start(), outcomes, sent, timeline };
         story.take(step);
         story
     }
@@ -105,6 +108,7 @@ impl Story {
 
     fn take(&mut self, step: Step) {
         self.outcomes.extend(step.outcomes);
+        self.timeline.extend(step.entries);
         for message in step.messages {
             let Case::Outbound(outbound) = message.case else { panic!("messages are messages") };
             self.sent.push(*outbound);
@@ -137,6 +141,10 @@ impl Story {
     fn report(&mut self, kind: MessageKind, fate: Fate) {
         let message_id =
             self.sent.last().map_or_else(|| MessageId::derived(&["m"]), |m| m.message_id.clone());
+        self.report_of(message_id, kind, fate);
+    }
+
+    fn report_of(&mut self, message_id: MessageId, kind: MessageKind, fate: Fate) {
         self.tell(&Event::Reported(Report { message_id, kind, fate, attempts: 1 }));
     }
 
@@ -528,4 +536,127 @@ fn a_waiting_reception_can_be_cancelled_and_one_that_asked_cannot() {
 fn a_stay_has_one_reception_whichever_of_its_events_comes_first() {
     let first = Transfer::id_for(&event(1, |_, _| ()), start());
     assert_eq!(first, TransferId::derived(&["reception", "clinic", "stay-1"]));
+}
+
+#[test]
+fn what_ended_before_a_request_left_can_be_asked_for_anew() {
+    let mut story = Story::asked();
+    story.report(MessageKind::Request, Fate::NotComposed(PrepareFault::DestinationUnknown));
+    story.tell(&Event::Custody(Box::new(event(2, |_, _| ()))));
+    assert_eq!(story.transfer.label(), "requesting", "TD12: the directory was corrected");
+    let [first, second] = story.sent.as_slice() else { panic!("two requests") };
+    assert_ne!(first.id(), second.id(), "a message of an identity that ended would never go");
+}
+
+#[test]
+fn an_operator_decides_in_the_clinical_systems_place_and_under_its_rules() {
+    for filing in Filing::ALL {
+        let (mut by_hand, mut by_event) = (Story::filed(), Story::filed());
+        by_hand.tell(&act(Verb::Decide(*filing)));
+        by_event.decide(*filing);
+        assert_eq!(by_hand.reception(), by_event.reception(), "{filing:?}: Q12-Q16 either way");
+        assert_eq!(by_hand.last(), by_event.last());
+        assert_eq!(by_hand.sent.len(), by_event.sent.len(), "the sender is told, or nobody is (Q16)");
+        let kept: Vec<_> = by_hand.timeline.iter().filter(|what| is_decision(what)).collect();
+        let [What::Act { act }, What::Decided { filing: decided }] = kept.as_slice() else {
+            panic!("S63: who and why, then what: {kept:?}")
+        };
+        assert_eq!((act.verb, act.reason.as_str(), *decided), (Verb::Decide(*filing), "because", *filing));
+    }
+}
+
+fn is_decision(what: &What) -> bool {
+    matches!(what, What::Act { .. } | What::Decided { .. })
+}
+
+#[test]
+fn nobody_decides_on_a_record_that_is_not_filed_or_was_decided_on() {
+    let refuses_all = |story: &Story| Filing::ALL.iter().all(|f| story.refuses(&act(Verb::Decide(*f))));
+    assert!(refuses_all(&Story::asked()) && refuses_all(&Story::requested()), "there is no record yet");
+    let mut filing = Story::requested();
+    filing.tell(&arrived(|_| ()));
+    assert!(refuses_all(&filing), "it does not lie with the clinical system yet");
+    let mut wrong = Story::requested();
+    wrong.tell(&arrived(|a| a.nhs_number = NhsNumber::parse("9990000026").ok()));
+    assert!(refuses_all(&wrong), "F31: a record of another person is refused by cancel and never filed");
+    let mut decided = Story::filed();
+    decided.tell(&act(Verb::Decide(Filing::Integrated)));
+    assert!(refuses_all(&decided), "its sender was told");
+}
+
+#[test]
+fn a_filing_that_failed_is_decided_again_by_hand_but_not_put_off() {
+    let mut story = Story::filed();
+    story.decide(Filing::Failed);
+    story.report(MessageKind::Acknowledgement, Fate::Delivered);
+    for filing in [Filing::Failed, Filing::Deferred] {
+        assert!(story.refuses(&act(Verb::Decide(filing))), "{filing:?} changes nothing its sender was told");
+        assert!(story.refuses(&story.decision(filing)));
+    }
+    story.tell(&act(Verb::Decide(Filing::Integrated)));
+    assert_eq!((story.code(), story.transfer.label()), (None, "acknowledging"), "Q18, F42");
+}
+
+#[test]
+fn an_earlier_acknowledgement_that_ends_says_nothing_of_the_newest() {
+    let mut story = Story::filed();
+    story.decide(Filing::Failed);
+    let first = story.sent.last().unwrap().message_id.clone();
+    story.decide(Filing::Integrated);
+    let told = story.outcomes.len();
+    story.report_of(first.clone(), MessageKind::Acknowledgement, Fate::Delivered);
+    assert_eq!(story.transfer.label(), "acknowledging", "TD31: the AA of Q18 was not delivered yet");
+    story.report_of(first, MessageKind::Acknowledgement, Fate::GaveUp);
+    assert_eq!(story.outcomes.len(), told, "nobody needs to know of the 11 any more");
+    story.report(MessageKind::Acknowledgement, Fate::Delivered);
+    assert_eq!(story.transfer.label(), "filed");
+    let mut again = Story::requested();
+    again.tell(&arrived(|a| a.refusal = Some(Refusal::Unreadable)));
+    let refusal = again.sent.last().unwrap().message_id.clone();
+    again.tell(&arrived(|a| a.message_id = MessageId::derived(&["again"])));
+    again.due();
+    again.tell(&filed(Some(Filing::Integrated)));
+    again.report_of(refusal, MessageKind::Acknowledgement, Fate::Delivered);
+    assert_eq!(again.transfer.label(), "acknowledging", "Q19: the 21 was of the extract before");
+}
+
+#[test]
+fn an_acknowledgement_that_is_refused_is_told_even_after_it_was_delivered() {
+    let lost = (OutcomeKind::Undelivered, Some("acknowledgement_undelivered"));
+    let refused = Fate::Refused(Refused::Http4xx);
+    let mut at_once = Story::filed();
+    at_once.decide(Filing::Integrated);
+    at_once.report(MessageKind::Acknowledgement, refused);
+    assert_eq!((at_once.last(), at_once.transfer.label()), (lost, "filed"), "F20: what was decided stands");
+    let mut late = Story::filed();
+    late.decide(Filing::Integrated);
+    late.report(MessageKind::Acknowledgement, Fate::Delivered);
+    let told = late.outcomes.len();
+    late.report(MessageKind::Acknowledgement, Fate::Delivered);
+    assert_eq!(late.outcomes.len(), told, "a copy that arrives is no news");
+    late.report(MessageKind::Acknowledgement, refused);
+    assert_eq!((late.last(), late.transfer.label()), (lost, "filed"), "wire §1.5: an error may come late");
+}
+
+#[test]
+fn a_practices_yes_after_its_record_changes_nothing() {
+    let mut story = Story::filed();
+    story.tell(&answer(true, None));
+    assert_eq!(story.transfer.label(), "awaiting-decision", "F22, §2.4");
+    assert!(matches!(
+        story.timeline.last(),
+        Some(What::RequestAnswered { positive: true, counts: false, .. })
+    ));
+}
+
+#[test]
+fn a_new_registration_decision_opens_what_a_gate_shut() {
+    let mut story = Story::of(event(1, |_, d| d.previous_practice = None));
+    assert_eq!(story.transfer.label(), "no-transfer", "gate 7, TD04");
+    story.tell(&Event::Custody(Box::new(event(2, |_, _| ()))));
+    assert_eq!(story.transfer.label(), "requesting", "as its words promise");
+    let mut late = Story::of(event(3, |_, d| d.pds_update = PdsUpdate::NotAttempted));
+    late.tell(&Event::Custody(Box::new(event(2, |_, _| ()))));
+    assert_eq!(late.transfer.label(), "awaiting-registration", "an earlier event of the stay is history");
+    assert_eq!(late.last(), (OutcomeKind::Noted, Some("too-late")));
 }

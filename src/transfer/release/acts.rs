@@ -16,6 +16,8 @@ pub(super) fn on_act(step: &mut Step, act: &Act, now: Timestamp) -> Option<()> {
         Verb::Retry => retry_now(step, act, now),
         // Recorded before the state is asked.
         Verb::DisclosePacket | Verb::DiscloseReceipt => None,
+        // Only a record that came can be decided on.
+        Verb::Decide(_) => None,
     }
 }
 
