@@ -9,4 +9,6 @@
 
 mod base64_text;
 mod gunzip;
+pub mod inventory;
 pub mod join;
+pub mod timeout;
