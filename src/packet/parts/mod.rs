@@ -9,6 +9,10 @@
 
 mod base64_text;
 mod gunzip;
+pub mod gzip;
 pub mod inventory;
 pub mod join;
+pub mod plan;
+mod size;
 pub mod timeout;
+pub mod withhold;
