@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use super::inventory::MOST_ROWS;
 use super::size::{self, Frame, characters};
+use super::skeleton;
 use crate::model::MessageId;
 use crate::packet::PacketLimits;
 use crate::packet::description::Description;
@@ -324,8 +325,9 @@ fn reasons(
     skeleton: bool,
 ) -> Vec<Reason> {
     let limits = &core.limits;
-    let total =
-        costs.iter().fold(frame.empty().saturating_add(core.hl7_bytes), |sum, cost| sum.saturating_add(cost.inside));
+    let total = costs
+        .iter()
+        .fold(frame.empty().saturating_add(core.hl7_bytes), |sum, cost| sum.saturating_add(cost.inside));
     let large = |document: &Document<'_>| characters(document.bytes) > limits.attachment_characters;
     let found = [
         (Reason::Hl7, skeleton),
@@ -366,7 +368,7 @@ fn outsource(
     core: &Core<'_>,
     ids: &mut impl FnMut() -> MessageId,
 ) -> Result<Planned, PlanFault> {
-    let file_name = format!("{}_{}.gzip", hl7.id, core.header.action);
+    let file_name = skeleton::file_name(hl7.id, &core.header.action);
     let document = Document {
         id: hl7.id,
         file_name: &file_name,

@@ -70,7 +70,8 @@ impl<'a> Frame<'a> {
         let length = cid.len();
         let signed = if self.signed { SIGNED_PART + length as u64 } else { 0 };
         let reference = self.reference(id, Href::Part(cid), description);
-        part(length, mime::carried_type(content_type), "base64", lines(bytes)).saturating_add(reference + signed)
+        part(length, mime::carried_type(content_type), "base64", lines(bytes))
+            .saturating_add(reference + signed)
     }
 
     /// A document outside: its reference.
