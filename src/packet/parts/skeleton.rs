@@ -182,10 +182,11 @@ impl Content {
                 let Some((name, at)) = way.pop() else { return };
                 if name == "component" && below_root(&way, &FOLDER) {
                     found.compositions.push(at..end);
-                } else if name == "part" && below_root(&way, &[FOLDER, AGENTS].concat()) {
-                    if !std::mem::take(&mut first_agent) {
-                        found.agents.push(at..end);
-                    }
+                } else if name == "part"
+                    && below_root(&way, &[FOLDER, AGENTS].concat())
+                    && !std::mem::take(&mut first_agent)
+                {
+                    found.agents.push(at..end);
                 }
             }
         })?;
