@@ -4,8 +4,9 @@
 //! Pure, and never an attachment whole in memory: octets are pushed in and out in pieces. What goes on the wire around a
 //! part, its HL7 payload and its envelope, is for `hl7` and `envelope`; what is kept where, for the store.
 //!
-//! Reading order: for the sender `plan` (what goes where), `gzip`, `skeleton` and `placeholder`; for the receiver
-//! `inventory` (what is awaited), `timeout` (until when) and `join` (what came, put together).
+//! Reading order. The sender first: `withhold` (what the receiver could not take) and `placeholder` (what stands for it),
+//! `plan` (what goes where), `skeleton` and `gzip`. Then the receiver: `inventory` (what is awaited), `timeout` (until
+//! when), `join` (what came, put together), and `skeleton` again.
 
 mod base64_text;
 mod gunzip;

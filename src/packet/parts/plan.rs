@@ -3,16 +3,18 @@
 //! It knows sizes, not contents: no file is read here. Documents the receiver could not take were replaced before
 //! ([`super::withhold`]); those that only gzip can help must have been measured ([`needs_measuring`]).
 
+mod outside;
+
 use std::ops::Range;
 
 use super::inventory::MOST_ROWS;
-use super::size::{self, Frame, characters};
-use super::skeleton;
+use super::size::{Frame, characters};
 use crate::model::MessageId;
 use crate::packet::PacketLimits;
 use crate::packet::description::Description;
 use crate::packet::envelope::Header;
 use crate::packet::mime;
+use crate::packet::parts::plan::outside::{Shape, entry, may_shrink, most_characters, outsource, send};
 
 /// A document that is to travel. Sizes in octets.
 #[derive(Clone, Copy)]
@@ -203,7 +205,7 @@ pub fn plan(
     let hl7_bytes = outsourced.map_or(core.hl7_bytes, |it| it.skeleton_bytes);
     let mut bytes = frame.empty().saturating_add(hl7_bytes);
     if let (Some(outsourced), Some(hl7)) = (&outsourced, &hl7) {
-        bytes = bytes.saturating_add(outside(&frame, outsourced.id, hl7));
+        bytes = bytes.saturating_add(reference(&frame, outsourced.id, hl7));
     }
     let inside = fill(core, documents, &costs, bytes);
     let planned = documents.iter().zip(&shapes).zip(&inside).map(|((document, shape), inside)| {
@@ -213,7 +215,7 @@ pub fn plan(
     for ((document, item), cost) in documents.iter().zip(&planned).zip(&costs) {
         bytes = bytes.saturating_add(match item.way {
             Way::Inside => cost.inside,
-            Way::Whole { .. } | Way::Fragments { .. } => outside(&frame, document.id, item),
+            Way::Whole { .. } | Way::Fragments { .. } => reference(&frame, document.id, item),
         });
     }
     if bytes > core.limits.message_bytes {
@@ -244,37 +246,6 @@ impl Way {
             Self::Whole { mid, .. } => Some(mid),
             Self::Fragments { index, .. } => Some(index),
         }
-    }
-}
-
-/// In what form a document would travel outside.
-struct Shape {
-    packing: Packing,
-    bytes: u64,
-    large: bool,
-}
-
-impl Shape {
-    fn raw(bytes: u64) -> Self {
-        Self { packing: Packing::Raw, bytes, large: false }
-    }
-
-    /// §4.1(9): gzip if the file is over the limit and that shrinks it; fragments if it is over still.
-    fn of(at: usize, document: &Document<'_>, core: &Core<'_>) -> Result<Self, PlanFault> {
-        let most = most_characters(document.file_name, core);
-        let over = |bytes: u64| characters(bytes) > most;
-        if !over(document.bytes) {
-            return Ok(Self::raw(document.bytes));
-        }
-        if needs_measuring(document, core) {
-            return Err(PlanFault::Unmeasured(at));
-        }
-        let gzipped = document.gzipped.filter(|_| may_shrink(document.content_type));
-        let shape = match gzipped.filter(|gzipped| *gzipped < document.bytes) {
-            Some(bytes) => Self { packing: Packing::Gzip, bytes, large: false },
-            None => Self::raw(document.bytes),
-        };
-        Ok(Self { large: over(shape.bytes), ..shape })
     }
 }
 
@@ -339,7 +310,7 @@ fn reasons(
     found.into_iter().filter(|(_, holds)| *holds).map(|(reason, _)| reason).collect()
 }
 
-fn outside(frame: &Frame<'_>, id: &str, item: &Planned) -> u64 {
+fn reference(frame: &Frame<'_>, id: &str, item: &Planned) -> u64 {
     let mid = item.way.mid().map_or(ANY_MID, MessageId::as_str);
     frame.outside(id, &item.description.to_string(), mid)
 }
@@ -348,120 +319,10 @@ fn stay(document: &Document<'_>) -> Planned {
     Planned { description: entry(document, &Shape::raw(document.bytes)), way: Way::Inside }
 }
 
-fn send(
-    document: &Document<'_>,
-    shape: &Shape,
-    core: &Core<'_>,
-    ids: &mut impl FnMut() -> MessageId,
-) -> Result<Planned, PlanFault> {
-    let description = entry(document, shape);
-    let way = match shape.large {
-        false => Way::Whole { mid: ids(), packing: shape.packing },
-        true => cut(document, shape, core, ids)?,
-    };
-    Ok(Planned { description, way })
-}
-
-/// The whole HL7 as an item, always gzipped (§4.1(6)).
-fn outsource(
-    hl7: &Outsourced<'_>,
-    core: &Core<'_>,
-    ids: &mut impl FnMut() -> MessageId,
-) -> Result<Planned, PlanFault> {
-    let file_name = skeleton::file_name(hl7.id, &core.header.action);
-    let document = Document {
-        id: hl7.id,
-        file_name: &file_name,
-        content_type: "text/xml",
-        bytes: core.hl7_bytes,
-        gzipped: Some(hl7.gzipped),
-    };
-    let large = characters(hl7.gzipped) > most_characters(&file_name, core);
-    let shape = Shape { packing: Packing::Gzip, bytes: hl7.gzipped, large };
-    let mut planned = send(&document, &shape, core, ids)?;
-    planned.description.domain_data = Some(Description::SKELETON.to_owned());
-    Ok(planned)
-}
-
-/// Fragments, cut at multiples of 76 characters and never padded inside (LM29.1).
-fn cut(
-    document: &Document<'_>,
-    shape: &Shape,
-    core: &Core<'_>,
-    ids: &mut impl FnMut() -> MessageId,
-) -> Result<Way, PlanFault> {
-    let step = most_characters(document.file_name, core) / 76 * 57;
-    if step == 0 || shape.bytes.div_ceil(step) > size::fragments(core.limits.message_bytes, core.signed) {
-        return Err(PlanFault::DoesNotFit);
-    }
-    if shape.bytes.div_ceil(step) > MOST_ROWS {
-        return Err(PlanFault::TooManyParts);
-    }
-    let index = ids();
-    let content_type = match shape.packing {
-        Packing::Raw => document.content_type,
-        // What a piece of it is, as captured messages have it.
-        Packing::Gzip => "application/x-gzip",
-    };
-    let fragments = (0..shape.bytes.div_ceil(step)).map(|n| {
-        let range = n * step..shape.bytes.min((n + 1) * step);
-        let description = Description {
-            filename: format!("{index}_{n}.messageattachment"),
-            content_type: Some(content_type.to_owned()),
-            length: Some(characters(range.end - range.start)),
-            ..Description::default()
-        };
-        Fragment { mid: ids(), range, description }
-    });
-    let fragments = fragments.collect();
-    Ok(Way::Fragments { index, packing: shape.packing, fragments })
-}
-
-/// What the manifest says (LM24): the length is that of the base64 after compression, of the whole file.
-fn entry(document: &Document<'_>, shape: &Shape) -> Description {
-    Description {
-        filename: document.file_name.to_owned(),
-        content_type: Some(document.content_type.to_owned()),
-        compressed: shape.packing == Packing::Gzip,
-        large_attachment: shape.large,
-        length: Some(characters(shape.bytes)),
-        ..Description::default()
-    }
-}
-
-/// Characters that the one file of a part's message may have.
-fn most_characters(file_name: &str, core: &Core<'_>) -> u64 {
-    let fits = size::part_characters(core.limits.message_bytes, file_name.len(), core.signed);
-    core.limits.attachment_characters.min(fits)
-}
-
 /// Whether Spine carries the type as it is (LM29).
 fn is_carried(content_type: &str) -> bool {
     let bare = content_type.split(';').next().unwrap_or_default().trim();
     mime::carried_type(bare).eq_ignore_ascii_case(bare)
-}
-
-/// Beginnings of types whose files are packed or encrypted already (LM11, LM27, LM28).
-const PACKED: [&str; 14] = [
-    "audio/mpeg",
-    "audio/mp4",
-    "video/",
-    "image/png",
-    "image/gif",
-    "image/jp",
-    "image/pjpeg",
-    "application/zip",
-    "application/gzip",
-    "application/x-gzip",
-    "application/vnd.openxmlformats-",
-    "application/pkcs7",
-    "application/pgp",
-    "application/x-pkcs7",
-];
-
-fn may_shrink(content_type: &str) -> bool {
-    let lower = content_type.trim().to_ascii_lowercase();
-    !PACKED.iter().any(|packed| lower.starts_with(packed))
 }
 
 #[cfg(test)]

@@ -8,11 +8,11 @@ use serde_json::Value;
 use throughcare::model::MessageId;
 use throughcare::packet::description::Description;
 use throughcare::packet::envelope::{Href, Item, read_header, read_manifest};
-use throughcare::packet::mime::{MimeLimits, Strictness, Transfer};
+use throughcare::packet::mime::{MimeLimits, Strictness};
 use throughcare::packet::parts::inventory::{
     Arrival, Coming, Known, PartKind, Role, Row, Set, Tally, kind, list_extract, list_index,
 };
-use throughcare::packet::parts::join::{Carried, Expected, JoinLimits, Joined, Joiner, Unjoined};
+use throughcare::packet::parts::join::{Carried, Expected, JoinLimits, Joined, Joiner, Unjoined, piece};
 use throughcare::packet::xml::{Document, XmlLimits};
 use throughcare::packet::{Received, open};
 
@@ -70,11 +70,10 @@ pub fn captured_message(path: &Path) -> Message {
     let content_type = head.lines().find_map(|line| line.strip_prefix("Content-Type:")).unwrap();
     let read = open(content_type.trim(), &octets[end..], Strictness::Tolerant, &MimeLimits::default());
     let Received::Business(incoming) = read.unwrap() else { panic!("a business message") };
-    let files =
-        incoming.attachments().into_iter().filter_map(|(_, part)| part).map(|part| match part.transfer {
-            Transfer::Octets => (Carried::Octets, part.body.to_vec()),
-            Transfer::Base64(text) | Transfer::CutBase64(text) => (Carried::Base64, text.to_vec()),
-        });
+    let files = incoming.attachments().into_iter().filter_map(|(_, part)| part).map(|part| {
+        let (carried, octets) = piece(part);
+        (carried, octets.to_vec())
+    });
     Message {
         id: incoming.header.message_id.clone(),
         files: files.collect(),
