@@ -21,7 +21,9 @@ use super::unread;
 use super::unslotted;
 use super::work::{Kind, OBSERVATION, Statement, Target, Work, complete, fixed, id, label, participant};
 use super::xml::Xml;
-use super::{AbsentReason, Attachment, Content, Document, MissingDocument};
+use super::{
+    AbsentReason, Attachment, Content, Document, MissingDocument, placeholder_name, placeholder_text,
+};
 
 /// The code of every external document (extract §8.8).
 const SIGNAL: (&str, &str) = ("37251000000104", "Other digital signal");
@@ -211,11 +213,8 @@ pub(super) fn file(work: &Work<'_>, document_id: String, attachment: &Json, draf
     };
     // A placeholder received from another system is passed on as one: its text says who must chase it.
     let placeholder = attachment.word("title").is_some_and(is_placeholder);
-    let file_name = if placeholder {
-        format!("AbsentAttachment{document_id}.txt")
-    } else {
-        format!("{document_id}{suffix}")
-    };
+    let file_name =
+        if placeholder { placeholder_name(&document_id) } else { format!("{document_id}{suffix}") };
     File { attachment: Attachment { document_id, file_name, content_type, content } }
 }
 
@@ -225,20 +224,11 @@ fn absent(work: &Work<'_>, document_id: String, attachment: &Json, reason: Absen
     let suffix = suffix(attachment.word("title").or(attachment.word("url")), stated);
     let title = attachment.word("title").filter(|title| safe(title));
     let original = title.map_or_else(|| format!("{document_id}{suffix}"), str::to_owned);
-    let content = Content::Placeholder(placeholder(work, &original, reason).into_bytes());
-    let file_name = format!("AbsentAttachment{document_id}.txt");
+    let parameters = work.parameters;
+    let text = placeholder_text(&original, &parameters.from_ods, parameters.conversation, reason);
+    let content = Content::Placeholder(text.into_bytes());
+    let file_name = placeholder_name(&document_id);
     File { attachment: Attachment { document_id, file_name, content_type: "text/plain".to_owned(), content } }
-}
-
-/// The four lines of a placeholder (NPFIT-PC-BLD-0099).
-fn placeholder(work: &Work<'_>, original: &str, reason: AbsentReason) -> String {
-    let sender = &work.parameters.from_ods;
-    let conversation = &work.parameters.conversation;
-    format!(
-        "The following file could not be included with the Electronic Record:\r\n{original}\r\n{sender}:{conversation}\r\nReason:{}:{}\r\n",
-        reason.code(),
-        reason.words()
-    )
 }
 
 /// Reads a NarrativeStatement: a document, or a comment (extract §13.2).

@@ -196,6 +196,25 @@ impl AbsentReason {
     }
 }
 
+/// The name of the placeholder of a document (NPFIT-PC-BLD-0099).
+pub fn placeholder_name(document_id: &str) -> String {
+    format!("AbsentAttachment{document_id}.txt")
+}
+
+/// What every placeholder begins with.
+pub const PLACEHOLDER: &str = "The following file could not be included with the Electronic Record:";
+
+/// The four lines of a placeholder (NPFIT-PC-BLD-0099, S52). `original` is the name of the file it stands for.
+pub fn placeholder_text(
+    original: &str,
+    sender: &OdsCode,
+    conversation: ConversationId,
+    reason: AbsentReason,
+) -> String {
+    let (code, words) = (reason.code(), reason.words());
+    format!("{PLACEHOLDER}\r\n{original}\r\n{sender}:{conversation}\r\nReason:{code}:{words}\r\n")
+}
+
 /// A finished extract.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Extract {

@@ -13,6 +13,7 @@ pub mod fingerprint;
 pub mod hl7;
 pub mod mime;
 mod open;
+pub mod parts;
 pub mod signal;
 pub mod signature;
 pub mod xml;

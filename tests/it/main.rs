@@ -26,6 +26,7 @@ mod generated;
 mod intake;
 mod json_schema;
 mod labels;
+mod large_messages;
 mod network;
 mod packet_export;
 mod packet_file;

@@ -36,7 +36,7 @@ const ORDER: [&str; 21] = [
 const PURE: [&str; 5] = ["model", "transfer", "extract", "disclosure", "packet"];
 
 /// Crates that may appear in some modules only.
-const CRATES: [(&str, &[&str]); 17] = [
+const CRATES: [(&str, &[&str]); 18] = [
     ("sled", &["store"]),
     ("lapin", &["intake"]),
     ("prost", &["intake"]),
@@ -47,6 +47,7 @@ const CRATES: [(&str, &[&str]); 17] = [
     ("tokio_rustls", &["transport", "inbox", "directory"]),
     ("ring", &["packet", "store"]),
     ("quick_xml", &["extract", "packet"]),
+    ("flate2", &["packet"]),
     ("clap", &["main", "cli"]),
     ("clap_complete", &["main", "cli"]),
     ("anyhow", &["main", "cli", "daemon"]),
