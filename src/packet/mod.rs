@@ -20,6 +20,7 @@ pub mod xml;
 
 pub use open::{Incoming, PacketFault, Received, Unread, open};
 
+use std::collections::HashSet;
 use std::fmt;
 
 use crate::model::{MessageId, Timestamp};
@@ -40,10 +41,10 @@ pub struct Packet {
     pub body: Vec<u8>,
 }
 
-/// A document, or a piece of one, that travels inside the message.
+/// A document that travels with an extract.
 #[derive(Clone, Copy)]
 pub struct Attachment<'a> {
-    /// Its id, by which the extract refers to it. What comes in a part may go by the part's own MessageId.
+    /// Its id, by which the extract refers to it.
     pub document_id: &'a str,
     /// The manifest's description of it.
     pub description: &'a str,
@@ -66,10 +67,20 @@ impl fmt::Debug for Attachment<'_> {
 }
 
 /// One thing the manifest lists after the HL7 part.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub enum Enclosed<'a> {
-    /// In this message.
+    /// A document, in this message.
     Here(Attachment<'a>),
+    /// What a part carries, in this message: a document or a piece of one, which has no id of its own (wire reference
+    /// §3.5 C).
+    Carried {
+        /// What is said of it.
+        description: &'a Description,
+        /// Its media type.
+        content_type: &'a str,
+        /// Its octets.
+        octets: &'a [u8],
+    },
     /// In a message of its own: a document or its index in an extract, a fragment in an index (LM15).
     Elsewhere {
         /// Its id, by which the extract refers to it; a fragment has none.
@@ -81,14 +92,40 @@ pub enum Enclosed<'a> {
     },
 }
 
+impl fmt::Debug for Enclosed<'_> {
+    /// Without name and content.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Here(attachment) => attachment.fmt(f),
+            Self::Carried { description, content_type: _, octets } => f
+                .debug_struct("Carried")
+                .field("description", description)
+                .field("octets", &octets.len())
+                .finish(),
+            Self::Elsewhere { document_id, message_id, description } => f
+                .debug_struct("Elsewhere")
+                .field("document_id", document_id)
+                .field("message_id", message_id)
+                .field("description", description)
+                .finish(),
+        }
+    }
+}
+
 impl<'a> Enclosed<'a> {
-    fn item(&self, host: &str) -> Item {
+    /// `number` is its place in the list.
+    fn item(&self, message: &MessageId, number: usize, host: &str) -> Item {
         let id = |document: &str| format!("_{document}");
         match self {
             Self::Here(attachment) => Item {
                 id: Some(id(attachment.document_id)),
                 href: Href::Part(mime::content_id(attachment.document_id, host)),
                 description: attachment.description.to_owned(),
+            },
+            Self::Carried { description, .. } => Item {
+                id: None,
+                href: Href::Part(mime::content_id(&format!("{message}.{number}"), host)),
+                description: description.to_string(),
             },
             Self::Elsewhere { document_id, message_id, description } => Item {
                 id: document_id.map(id),
@@ -101,6 +138,7 @@ impl<'a> Enclosed<'a> {
     fn body(&self) -> Option<(&'a str, &'a [u8])> {
         match self {
             Self::Here(attachment) => Some((attachment.content_type, attachment.octets)),
+            Self::Carried { description: _, content_type, octets } => Some((content_type, octets)),
             Self::Elsewhere { .. } => None,
         }
     }
@@ -146,6 +184,12 @@ pub enum AssembleFault {
         listed: usize,
         /// What one message takes.
         most: usize,
+    },
+    /// Two parts by one name, which no receiver takes: an id that is another document's, or the message's own.
+    #[error("part {number} has the id of another")]
+    RepeatedPart {
+        /// Which, from 1.
+        number: usize,
     },
     /// What was to be stamped anew is not a packet of ours.
     #[error("the stored packet could not be read back")]
@@ -196,7 +240,8 @@ pub fn assemble_listing(
     }
     let host = header.from.as_str().to_ascii_lowercase();
     let hl7_id = mime::content_id(header.message_id.as_str(), &host);
-    let items: Vec<Item> = enclosed.iter().map(|it| it.item(&host)).collect();
+    let numbered = enclosed.iter().enumerate();
+    let items: Vec<Item> = numbered.map(|(n, it)| it.item(&header.message_id, n + 1, &host)).collect();
     let bodies: Vec<(&str, &[u8])> = enclosed.iter().filter_map(Enclosed::body).collect();
     frame(header, &hl7_id, hl7, &items, &bodies, signer, limits)
 }
@@ -256,6 +301,10 @@ fn frame(
             Href::Message(_) => None,
         })
         .collect();
+    let mut named = HashSet::from([hl7_id]);
+    if let Some(index) = cids.iter().position(|id| !named.insert(id)) {
+        return Err(AssembleFault::RepeatedPart { number: index + 1 });
+    }
     if let Some(signer) = signer {
         let mut digests = vec![PartDigest::of(hl7_id, hl7)];
         digests.extend(cids.iter().zip(bodies).map(|(id, (_, octets))| PartDigest::of(id, octets)));

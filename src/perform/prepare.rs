@@ -330,6 +330,7 @@ fn assembly(fault: AssembleFault) -> PrepareFault {
         AssembleFault::TooLarge { .. }
         | AssembleFault::AttachmentTooLarge { .. }
         | AssembleFault::TooManyListed { .. } => PrepareFault::TooLargeForOneMessage,
+        AssembleFault::RepeatedPart { .. } => PrepareFault::ExtractInvalid,
         AssembleFault::Unreadable(_) => PrepareFault::StorageFailed,
     }
 }
