@@ -70,7 +70,12 @@ fn run(verb: Verb, act: Act, common: &Common) -> anyhow::Result<Exit> {
         (false, Some(count)) => Bulk::Exactly(count),
         (false, None) => Bulk::Named,
     };
-    match common.ask(Request::Act { verb, selector, reason: act.reason, bulk })? {
+    ask(Request::Act { verb, selector, reason: act.reason, bulk }, common)
+}
+
+/// Asks for an act, prints what came of it and says by the exit code whether it was done.
+pub(super) fn ask(request: Request, common: &Common) -> anyhow::Result<Exit> {
+    match common.ask(request)? {
         Reply::Acted(report) => {
             common.output().print(&report)?;
             Ok(exit_of(&report))

@@ -7,6 +7,7 @@
 mod act;
 mod check;
 mod completions;
+mod decide;
 mod demo;
 mod event;
 mod export;
@@ -83,6 +84,8 @@ pub enum Command {
     Retry(act::RetryArguments),
     /// End transfers
     Cancel(act::CancelArguments),
+    /// Say in the clinical system's place what became of a received record
+    Decide(decide::Arguments),
     /// Events that were set aside
     #[command(subcommand)]
     Quarantine(quarantine::Command),
@@ -138,6 +141,7 @@ impl Cli {
             Command::Explain(arguments) => show::explain(&arguments, &common),
             Command::Retry(arguments) => act::retry(arguments, &common),
             Command::Cancel(arguments) => act::cancel(arguments, &common),
+            Command::Decide(arguments) => decide::run(arguments, &common),
             Command::Quarantine(command) => quarantine::run(command, &common),
             Command::Event(command) => event::run(&command, &common),
             Command::Extract(command) => extract::run(&command, &common),
@@ -259,6 +263,7 @@ mod tests {
         for act in [
             &["retry", "7d2f0a3c"][..],
             &["cancel", "7d2f0a3c"],
+            &["decide", "7d2f0a3c", "--integrated"],
             &["quarantine", "requeue", "7d2f0a3c"],
             &["quarantine", "discard", "7d2f0a3c"],
         ] {

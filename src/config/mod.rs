@@ -20,8 +20,8 @@ pub use check::Problem;
 pub use private::open_to_others;
 pub use secret::{AmqpUrl, InvalidAmqpUrl};
 pub use sections::{
-    Amqp, ApplicationAck, Control, Directory, Filing, Inbox, Limits, LogFormat, LogLevel, Mode, OutcomeForm,
-    Records, Service, Signing, Spool, Store, Telemetry, Tls, Vault,
+    Amqp, ApplicationAck, Control, DecidedBy, Directory, Filing, Inbox, Limits, LogFormat, LogLevel, Mode,
+    OutcomeForm, Records, Service, Signing, Spool, Store, Telemetry, Tls, Vault,
 };
 pub use units::{InvalidUnit, Size, Span};
 

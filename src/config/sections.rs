@@ -58,6 +58,16 @@ pub enum ApplicationAck {
     Never,
 }
 
+/// Who decides what becomes of a record that was asked for (gp2gp reference §2.7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DecidedBy {
+    /// The clinical system says so by an event of its own.
+    ClinicalSystem,
+    /// Nobody: what lies in the folder counts as integrated.
+    AutoFile,
+}
+
 /// Where log lines go and in which form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -167,6 +177,8 @@ section! {
         accept_push: bool = false,
         /// When the practice's clinical answer is given.
         application_ack: ApplicationAck = ApplicationAck::WhenFiled,
+        /// Who decides what becomes of a record that was asked for.
+        decided_by: DecidedBy = DecidedBy::ClinicalSystem,
     }
 }
 

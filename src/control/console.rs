@@ -214,7 +214,8 @@ impl Console {
         let (totals, account) = match &transfer.case {
             Case::Release(release) => (release.completeness?, release.account.as_ref()),
             Case::Received(received) => (received.completeness?, received.account.as_ref()),
-            Case::Noted(_) => return None,
+            Case::Reception(reception) => (reception.completeness?, reception.account.as_ref()),
+            Case::Outbound(_) | Case::Noted(_) => return None,
         };
         let sealed = account.and_then(|a| a.0.parse::<SealedRef>().ok());
         let octets = sealed.and_then(|s| self.parts.vault.get(&s).ok()).unwrap_or_default();

@@ -7,20 +7,25 @@ use uuid::Uuid;
 
 use super::views::{Accounted, AccountedItem, Choice, Explain, Line, MOST_ITEMS, Row, Show, short};
 use crate::model::{MessageId, OdsCode, Timestamp};
+use crate::transfer::custody::Filing;
 use crate::transfer::delivery::{Delivery, Phase};
 use crate::transfer::event::{Act, Event, Verb};
 use crate::transfer::journal::Entry;
 use crate::transfer::outcome::Completeness;
-use crate::transfer::reason::Ending;
+use crate::transfer::reason::{Ending, FilingFault};
 use crate::transfer::response_code::ResponseCode;
 use crate::transfer::retry::{FILING_TRIES, GIVE_UP_AFTER};
-use crate::transfer::{Case, Received, ReceivedState, Release, ReleaseState, Transfer};
+use crate::transfer::{
+    Case, Received, ReceivedState, Reception, ReceptionState, Release, ReleaseState, Transfer,
+};
 
 /// The kind of transfer, in the word of selections.
 pub(super) fn kind(transfer: &Transfer) -> &'static str {
     match &transfer.case {
         Case::Release(_) => "release",
         Case::Received(_) => "received",
+        Case::Reception(_) => "reception",
+        Case::Outbound(_) => "message",
         Case::Noted(event) => event.kind.name(),
     }
 }
@@ -32,6 +37,8 @@ pub(super) fn party(transfer: &Transfer) -> Option<&OdsCode> {
             release.delivery().map(|d| &d.dispatch.to).or_else(|| release.destination())
         }
         Case::Received(received) => Some(&received.arrival.from),
+        Case::Reception(reception) => reception.practice().or(Some(&reception.order.establishment)),
+        Case::Outbound(outbound) => Some(&outbound.to),
         Case::Noted(event) => Some(&event.establishment),
     }
 }
@@ -40,7 +47,8 @@ fn delivery(transfer: &Transfer) -> Option<&Delivery> {
     match &transfer.case {
         Case::Release(release) => release.delivery(),
         Case::Received(received) => received.delivery(),
-        Case::Noted(_) => None,
+        Case::Outbound(outbound) => outbound.delivery(),
+        Case::Reception(_) | Case::Noted(_) => None,
     }
 }
 
@@ -78,6 +86,17 @@ fn why(transfer: &Transfer) -> Option<String> {
             ReceivedState::Held { hold, .. } => Some(hold.words()),
             ReceivedState::Ended { ending, .. } => Some(ended(ending)),
         },
+        Case::Reception(reception) => match &reception.state {
+            ReceptionState::Filing { fault, .. } => fault.map(|f| f.words().to_owned()),
+            ReceptionState::Held { hold } => Some(hold.words()),
+            ReceptionState::Ended { ending, .. } => Some(ended(ending)),
+            ReceptionState::AwaitingRegistration { .. }
+            | ReceptionState::Requesting { .. }
+            | ReceptionState::Requested { .. }
+            | ReceptionState::AwaitingDecision { .. }
+            | ReceptionState::Acknowledging { .. } => None,
+        },
+        Case::Outbound(outbound) => outbound.delivery().and_then(Delivery::delay).map(|d| d.words()),
         Case::Noted(_) => None,
     }
 }
@@ -103,11 +122,15 @@ pub(super) fn show(
     let signed = match &transfer.case {
         Case::Release(release) => release.signed,
         Case::Received(received) => received.arrival.signed,
-        Case::Noted(_) => false,
+        Case::Reception(reception) => reception.arrival.as_ref().is_some_and(|arrival| arrival.signed),
+        Case::Outbound(_) | Case::Noted(_) => false,
     };
     let received = match &transfer.case {
         Case::Received(received) => Some((received.arrival.message_id.clone(), received.arrival.bytes)),
-        Case::Release(_) | Case::Noted(_) => None,
+        Case::Reception(reception) => {
+            reception.arrival.as_ref().map(|arrival| (arrival.message_id.clone(), arrival.bytes))
+        }
+        Case::Release(_) | Case::Outbound(_) | Case::Noted(_) => None,
     };
     let message: Option<(MessageId, u64)> =
         received.or_else(|| sent.map(|d| (d.message_id.clone(), d.bytes)));
@@ -170,7 +193,8 @@ pub(super) fn explain(transfer: &Transfer, now: Timestamp) -> Explain {
     let story = match &transfer.case {
         Case::Release(release) => of_release(release),
         Case::Received(received) => of_received(received),
-        Case::Noted(_) => Story {
+        Case::Reception(reception) => of_reception(reception),
+        Case::Outbound(_) | Case::Noted(_) => Story {
             now: "The event is kept and shown. This version does nothing else with events of this kind."
                 .to_owned(),
             waits_for: "nothing".to_owned(),
@@ -223,33 +247,41 @@ fn of_release(release: &Release) -> Story {
             gives_up_at: Some(delivery.dispatch.first_attempt_at.plus(GIVE_UP_AFTER)),
         },
         ReleaseState::Held { hold, .. } => held(&hold.words()),
-        ReleaseState::Ended { ending, listen_until, .. } => Story {
-            now: format!("It has ended: {}.", ended(ending)),
-            waits_for: match listen_until {
-                Some(_) => "a late answer, which would still be honoured".to_owned(),
-                None => "nothing".to_owned(),
-            },
-            until: *listen_until,
-            then: "it is kept as it is".to_owned(),
-            gives_up_at: None,
+        ReleaseState::Ended { ending, listen_until, .. } => over(ending, *listen_until),
+    }
+}
+
+fn over(ending: &Ending, listen_until: Option<Timestamp>) -> Story {
+    Story {
+        now: format!("It has ended: {}.", ended(ending)),
+        waits_for: match listen_until {
+            Some(_) => "a late answer, which would still be honoured".to_owned(),
+            None => "nothing".to_owned(),
         },
+        until: listen_until,
+        then: "it is kept as it is".to_owned(),
+        gives_up_at: None,
+    }
+}
+
+fn of_filing(due: Timestamp, failures: u32, fault: Option<FilingFault>) -> Story {
+    Story {
+        now: match fault {
+            None => "The record is put where the clinical system takes it from.".to_owned(),
+            Some(fault) => format!("The record could not be filed: {}.", fault.words()),
+        },
+        waits_for: "the folder of received records".to_owned(),
+        until: Some(due),
+        then: format!(
+            "it is tried again ({failures} tries failed so far; after {FILING_TRIES} a person is called)"
+        ),
+        gives_up_at: None,
     }
 }
 
 fn of_received(received: &Received) -> Story {
     match &received.state {
-        ReceivedState::Filing { due, failures, fault } => Story {
-            now: match fault {
-                None => "The record is put where the clinical system takes it from.".to_owned(),
-                Some(fault) => format!("The record could not be filed: {}.", fault.words()),
-            },
-            waits_for: "the folder of received records".to_owned(),
-            until: Some(*due),
-            then: format!(
-                "it is tried again ({failures} tries failed so far; after {FILING_TRIES} a person is called)"
-            ),
-            gives_up_at: None,
-        },
+        ReceivedState::Filing { due, failures, fault } => of_filing(*due, *failures, *fault),
         ReceivedState::Refusing { due, failures, fault } => Story {
             now: match (fault, received.arrival.refusal) {
                 (Some(fault), _) => {
@@ -265,13 +297,57 @@ fn of_received(received: &Received) -> Story {
         },
         ReceivedState::Acknowledging { delivery } => on_its_way(delivery, "our acknowledgement"),
         ReceivedState::Held { hold, .. } => held(&hold.words()),
-        ReceivedState::Ended { ending, .. } => Story {
-            now: format!("It has ended: {}.", ended(ending)),
-            waits_for: "nothing".to_owned(),
-            until: None,
-            then: "it is kept as it is".to_owned(),
-            gives_up_at: None,
-        },
+        ReceivedState::Ended { ending, .. } => over(ending, None),
+    }
+}
+
+fn of_reception(reception: &Reception) -> Story {
+    let practice = reception.practice().map_or_else(|| "the practice".to_owned(), ToString::to_string);
+    let story = |now: &str, waits_for: String, until: Option<Timestamp>, then: &str| Story {
+        now: now.to_owned(),
+        waits_for,
+        until,
+        then: then.to_owned(),
+        gives_up_at: None,
+    };
+    match &reception.state {
+        ReceptionState::AwaitingRegistration { until } => story(
+            "The person is here. No record is asked for before they are registered for good.",
+            "a registration decision that is permanent, and PDS to take it".to_owned(),
+            Some(*until),
+            "it ends as never confirmed",
+        ),
+        ReceptionState::Requesting { until } => story(
+            "Our request for the record is on its way.",
+            format!("{practice} to take our request"),
+            Some(*until),
+            "it ends as undelivered; a record that still comes is taken",
+        ),
+        ReceptionState::Requested { until, told } => story(
+            "The practice's system has our request.",
+            format!("{practice} to send the record"),
+            Some(*until),
+            if *told {
+                "it ends as unanswered; a record that still comes is taken"
+            } else {
+                "silence is reported"
+            },
+        ),
+        ReceptionState::Filing { due, failures, fault } => of_filing(*due, *failures, *fault),
+        ReceptionState::AwaitingDecision { remind_at, .. } => story(
+            "The record lies with the clinical system, which has not said yet what became of it.",
+            "the clinical system's filing decision".to_owned(),
+            Some(*remind_at),
+            "somebody is reminded",
+        ),
+        ReceptionState::Acknowledging { ending, until, .. } => story(
+            &format!("It was decided: {}. Our acknowledgement is on its way.", ended(ending)),
+            format!("{practice} to take our acknowledgement"),
+            Some(*until),
+            "the delay is reported",
+        ),
+        ReceptionState::Held { hold } => held(&hold.words()),
+        ReceptionState::Ended { ending, listen_until, .. } => over(ending, *listen_until),
     }
 }
 
@@ -339,6 +415,14 @@ fn choices(transfer: &Transfer, now: Timestamp) -> Vec<Choice> {
         choices.push(Choice {
             command: format!("throughcare cancel {id} --reason \"...\""),
             effect: "Ends it. What was already sent cannot be recalled.".to_owned(),
+        });
+    }
+    if allows(transfer, Verb::Decide(Filing::Integrated), now) {
+        choices.push(Choice {
+            command: format!("throughcare decide {id} --integrated --reason \"...\""),
+            effect: "Says in the clinical system's place what became of the record, and tells its sender. \
+                     For other decisions: throughcare decide --help."
+                .to_owned(),
         });
     }
     if !choices.is_empty() {

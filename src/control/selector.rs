@@ -164,7 +164,7 @@ mod tests {
         assert!(error("held").contains("state="), "{}", error("held"));
         assert!(error("abc").contains("at least 4"));
         assert!(error("older=soon").contains("90s"));
-        assert!(error("state=waiting").contains("one of awaiting-confirmation, preparing, "));
+        assert!(error("state=waiting").contains("one of awaiting-confirmation, awaiting-registration, "));
         assert!(error("party=!").contains("ODS code"));
         assert!(!Selector::parse(&["state=held"]).unwrap().names_each());
         assert!(Selector::parse(&["7d2f"]).unwrap().names_each());

@@ -14,7 +14,7 @@ use crate::store::{Store, Table};
 use crate::transfer::journal::Entry;
 use crate::transfer::reason::{Delay, FilingFault, PrepareFault};
 use crate::transfer::verdict::TryAgain;
-use crate::transfer::{Case, ReceivedState, ReleaseState, Transfer};
+use crate::transfer::{Case, ReceivedState, ReceptionState, ReleaseState, Transfer};
 
 /// How far back an end without success still counts as something to look at.
 const RECENT: Duration = Duration::from_secs(8 * 24 * 60 * 60);
@@ -252,7 +252,17 @@ fn hold_words(transfer: &Transfer) -> Option<String> {
             | ReceivedState::Acknowledging { .. }
             | ReceivedState::Ended { .. } => None,
         },
-        Case::Noted(_) => None,
+        Case::Reception(reception) => match &reception.state {
+            ReceptionState::Held { hold } => Some(hold.words()),
+            ReceptionState::AwaitingRegistration { .. }
+            | ReceptionState::Requesting { .. }
+            | ReceptionState::Requested { .. }
+            | ReceptionState::Filing { .. }
+            | ReceptionState::AwaitingDecision { .. }
+            | ReceptionState::Acknowledging { .. }
+            | ReceptionState::Ended { .. } => None,
+        },
+        Case::Outbound(_) | Case::Noted(_) => None,
     }
 }
 
@@ -278,7 +288,23 @@ fn fault_for_a_person(transfer: &Transfer, now: Timestamp) -> Option<&'static st
             ReceivedState::Acknowledging { delivery } => delivery.delay().and_then(ours_to_mend),
             ReceivedState::Held { .. } | ReceivedState::Ended { .. } => None,
         },
-        Case::Noted(_) => None,
+        Case::Reception(reception) => match &reception.state {
+            ReceptionState::Filing { fault, .. } => fault.map(FilingFault::words),
+            ReceptionState::AwaitingDecision { reminders: 1.., .. } => Some(
+                "a received record waits for days to be filed or refused; have the clinical system decide",
+            ),
+            ReceptionState::Acknowledging { told: true, .. } => {
+                Some("a sender was not told within a day what became of its record; see to the connection")
+            }
+            ReceptionState::AwaitingRegistration { .. }
+            | ReceptionState::Requesting { .. }
+            | ReceptionState::Requested { .. }
+            | ReceptionState::AwaitingDecision { .. }
+            | ReceptionState::Acknowledging { .. }
+            | ReceptionState::Held { .. }
+            | ReceptionState::Ended { .. } => None,
+        },
+        Case::Outbound(_) | Case::Noted(_) => None,
     }
 }
 
@@ -297,7 +323,8 @@ fn ours_to_mend(delay: Delay) -> Option<&'static str> {
 fn was_reported(transfer: &Transfer) -> bool {
     match &transfer.case {
         Case::Release(release) => release.reported != crate::transfer::Reported::Nothing,
-        Case::Received(_) | Case::Noted(_) => false,
+        Case::Reception(reception) => matches!(reception.state, ReceptionState::Requested { told: true, .. }),
+        Case::Received(_) | Case::Outbound(_) | Case::Noted(_) => false,
     }
 }
 

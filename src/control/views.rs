@@ -218,7 +218,7 @@ pub struct Choice {
 /// What came of an act, one item each.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Acted {
-    /// The act: `retry`, `cancel`, `requeue`, `discard`.
+    /// The act: `retry`, `cancel`, `decide`, `requeue`, `discard`.
     pub verb: String,
     /// Whether it was only told what would be done.
     pub dry_run: bool,

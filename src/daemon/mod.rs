@@ -26,7 +26,7 @@ use crate::daemon::door::{Door, Outcomes};
 use crate::daemon::material::Material;
 use crate::daemon::parts::Opened;
 use crate::engine::{self, EngineError, Handle};
-use crate::inbox::{ACTIONS, ACTIONS_WITHOUT_PUSH, Aside, Inbox, InboxLimits, Reception, Wire, post_signals};
+use crate::inbox::{ACTIONS, Aside, Inbox, InboxLimits, Reception, Wire, post_signals};
 use crate::intake::contract::{Encoding, Rules};
 use crate::intake::{Link, amqp, spool};
 use crate::perform;
@@ -179,6 +179,7 @@ async fn start_inbox(
         store: opened.store.clone(),
         vault: opened.vault.clone(),
         metrics: opened.metrics.clone(),
+        accept_push: config.filing.accept_push,
     };
     let desk = Reception {
         wire: Arc::new(wire),
@@ -188,7 +189,7 @@ async fn start_inbox(
         vault: opened.vault.clone(),
         aside: Aside::new(handle.clone(), opened.vault.clone(), opened.store.clone(), opened.metrics.clone()),
         signals,
-        actions: if config.filing.accept_push { ACTIONS } else { ACTIONS_WITHOUT_PUSH },
+        actions: ACTIONS,
     };
     let limits = InboxLimits {
         body_bytes: config.inbox.max_message.as_u64(),

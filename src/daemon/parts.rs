@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 
-use crate::config::{ApplicationAck, Config, Mode};
+use crate::config::{ApplicationAck, Config, DecidedBy, Mode};
 use crate::daemon::material::Material;
 use crate::directory::{Directory, DirectoryHandle, Standing as Place};
 use crate::engine::{Engine, Limits};
@@ -14,6 +14,7 @@ use crate::perform::{Acknowledge, Room, SignerHandle, Tools};
 use crate::records::{FilingFolder, FolderLimits, RecordFolder};
 use crate::store::{Options, Store, Vault};
 use crate::telemetry::{Metrics, Probe};
+use crate::transfer::custody::Filing;
 use crate::transport::{Tls, Transport, TransportLimits};
 
 /// Everything that is opened once.
@@ -99,6 +100,10 @@ impl Opened {
             acknowledge: match config.filing.application_ack {
                 ApplicationAck::WhenFiled => Acknowledge::WhenFiled,
                 ApplicationAck::Never => Acknowledge::Never,
+            },
+            decides: match config.filing.decided_by {
+                DecidedBy::ClinicalSystem => None,
+                DecidedBy::AutoFile => Some(Filing::Integrated),
             },
             metrics: self.metrics.clone(),
             room: Room::default(),

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use crate::engine::EngineError;
 use crate::engine::ledger::{self, DueRow};
 use crate::engine::recent::Recent;
-use crate::model::{Timestamp, TransferId};
+use crate::model::{NhsNumber, Timestamp, TransferId};
 use crate::store::{Changes, Store, Table};
 use crate::transfer::journal::Entry;
 use crate::transfer::outcome::Outcome;
@@ -58,20 +58,23 @@ impl<'s> Draft<'s> {
         if let Some(known) = self.recent.get(id) {
             return Ok(Some(known.clone()));
         }
-        match self.store.get(Table::Transfer, id.as_bytes())? {
-            Some(bytes) => Ok(Some(ledger::decode(&bytes)?)),
-            None => Ok(None),
-        }
+        ledger::transfer(self.store, id)
     }
 
     /// Takes the result of a step; `before` is the transfer it was made from. Returns what the transfer waits for now.
-    pub fn take(&mut self, before: Option<Transfer>, step: Step, now: Timestamp) -> Waits {
-        let Step { mut next, effect: _, entries, outcomes } = step;
+    pub fn take(
+        &mut self,
+        before: Option<Transfer>,
+        step: Step,
+        now: Timestamp,
+    ) -> Result<Waits, EngineError> {
+        let Step { mut next, effect: _, entries, outcomes, messages: _, report: _ } = step;
         for what in entries {
             self.entries.push((next.id, next.entries, Entry { at: now, what }));
             next.entries += 1;
         }
         self.outbox.extend(outcomes);
+        self.index_release(before.as_ref(), &next)?;
         let waits = next.waits();
         match self.transfers.get_mut(&next.id) {
             Some((_, latest)) => *latest = next,
@@ -79,7 +82,23 @@ impl<'s> Draft<'s> {
             None if before.as_ref() == Some(&next) => {}
             None => drop(self.transfers.insert(next.id, (before, next))),
         }
-        waits
+        Ok(waits)
+    }
+
+    /// A practice asks by number: the releases of each patient are found by it.
+    fn index_release(&mut self, before: Option<&Transfer>, now: &Transfer) -> Result<(), EngineError> {
+        let Some(number) = number_of(now).filter(|number| before.and_then(number_of) != Some(*number)) else {
+            return Ok(());
+        };
+        let key = ledger::patient_key(number);
+        let row = self.row(Table::Ledger, &key)?;
+        let mut releases: Vec<TransferId> =
+            row.map(|bytes| ledger::decode(&bytes)).transpose()?.unwrap_or_default();
+        releases.retain(|id| *id != now.id);
+        releases.insert(0, now.id);
+        releases.truncate(ledger::RELEASES_OF_ONE);
+        self.put(Table::Ledger, key, ledger::encode(&releases));
+        Ok(())
     }
 
     /// Publishes an outcome that belongs to no transfer.
@@ -134,8 +153,16 @@ impl<'s> Draft<'s> {
     }
 }
 
+/// The number by which a release may be asked for.
+fn number_of(transfer: &Transfer) -> Option<&NhsNumber> {
+    match &transfer.case {
+        Case::Release(release) => release.order.as_ref()?.identity.verified_number(),
+        Case::Received(_) | Case::Reception(_) | Case::Outbound(_) | Case::Noted(_) => None,
+    }
+}
+
 fn write_transfer(changes: &mut Changes, id: TransferId, before: Option<&Transfer>, now: &Transfer) {
-    changes.put(Table::Transfer, id.as_bytes(), ledger::encode(now));
+    changes.put(ledger::table_of(now), id.as_bytes(), ledger::encode(now));
     let old_key = before.and_then(index_key);
     let new_key = index_key(now);
     if let Some(old) = &old_key
@@ -146,9 +173,17 @@ fn write_transfer(changes: &mut Changes, id: TransferId, before: Option<&Transfe
     if let Some(key) = new_key {
         changes.put(Table::Due, &key, ledger::encode(&due_row(now)));
     }
-    // Only a release waits for answers in its conversation; nobody else may take its place in the index.
-    if before.is_none() && matches!(now.case, Case::Release(_)) {
-        changes.put(Table::Ledger, &ledger::conversation_key(now.conversation), ledger::encode(&id));
+    match &now.case {
+        // Only these wait for answers in their conversation; nobody else may take their place in the index.
+        Case::Release(_) | Case::Reception(_)
+            if before.is_none_or(|b| b.conversation != now.conversation) =>
+        {
+            changes.put(Table::Ledger, &ledger::conversation_key(now.conversation), ledger::encode(&id));
+        }
+        Case::Outbound(outbound) if before.is_none() => {
+            changes.put(Table::Ledger, &ledger::message_of_key(outbound.parent, id), Vec::new());
+        }
+        Case::Release(_) | Case::Reception(_) | Case::Outbound(_) | Case::Received(_) | Case::Noted(_) => {}
     }
     let known = before.map(Transfer::message_ids).unwrap_or_default();
     for message_id in now.message_ids().iter().filter(|m| !known.contains(m)) {
@@ -166,7 +201,11 @@ fn due_row(transfer: &Transfer) -> DueRow {
     DueRow { waits: transfer.waits(), label: transfer.label().to_owned(), since: transfer.changed_at }
 }
 
+/// Messages are counted with the transfer they belong to.
 fn count(counts: &mut BTreeMap<String, u64>, before: Option<&Transfer>, now: &Transfer) {
+    if matches!(now.case, Case::Outbound(_)) {
+        return;
+    }
     if let Some(before) = before
         && let Some(number) = counts.get_mut(before.label())
     {

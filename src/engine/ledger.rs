@@ -4,9 +4,13 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::model::{ConversationId, EventId, MessageId, PartyKey, Timestamp, TransferId};
-use crate::transfer::Waits;
+use crate::engine::EngineError;
+use crate::model::{
+    ConversationId, EventId, MessageId, NhsNumber, PartyKey, Timestamp, TransferId, derived_uuid,
+};
+use crate::store::{Store, Table};
 use crate::transfer::dispatch::PacketRef;
+use crate::transfer::{Case, Transfer, Waits};
 
 /// The version of every record written today.
 const VERSION: u8 = 1;
@@ -42,6 +46,44 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Unreadable> {
         Some((&VERSION, json)) => serde_json::from_slice(json).map_err(Unreadable::Malformed),
         Some((version, _)) => Err(Unreadable::Version(*version)),
     }
+}
+
+/// Where a transfer is kept: the messages of transfers apart, so that a list of transfers need not pass them over.
+pub fn table_of(transfer: &Transfer) -> Table {
+    match &transfer.case {
+        Case::Outbound(_) => Table::Message,
+        Case::Release(_) | Case::Received(_) | Case::Reception(_) | Case::Noted(_) => Table::Transfer,
+    }
+}
+
+/// A transfer, or a message of one, as it was last written.
+pub fn transfer(store: &Store, id: TransferId) -> Result<Option<Transfer>, EngineError> {
+    for table in [Table::Transfer, Table::Message] {
+        if let Some(bytes) = store.get(table, id.as_bytes())? {
+            return Ok(Some(decode(&bytes)?));
+        }
+    }
+    Ok(None)
+}
+
+/// Key that ties a message to its transfer; the messages of one lie together.
+pub fn message_of_key(parent: TransferId, message: TransferId) -> Vec<u8> {
+    [b"m".as_slice(), parent.as_bytes(), message.as_bytes()].concat()
+}
+
+/// The messages of a transfer that go their own way, in no order.
+pub fn messages_of(store: &Store, parent: TransferId) -> Result<Vec<Transfer>, EngineError> {
+    let begin = [b"m".as_slice(), parent.as_bytes()].concat();
+    let mut found = Vec::new();
+    for row in store.scan(Table::Ledger, &begin) {
+        let (key, _) = row?;
+        let id = key.get(begin.len()..).and_then(|id| id.try_into().ok()).map(TransferId::from_bytes);
+        let Some(id) = id else { continue };
+        if let Some(bytes) = store.get(Table::Message, id.as_bytes())? {
+            found.push(decode(&bytes)?);
+        }
+    }
+    Ok(found)
 }
 
 /// Key of the due index: the moment, then the transfer.
@@ -99,6 +141,14 @@ pub fn conversation_key(id: ConversationId) -> Vec<u8> {
 pub fn sent_key(id: &MessageId) -> Vec<u8> {
     [b"s", id.as_str().as_bytes()].concat()
 }
+
+/// Key of the releases of a patient, newest first. A digest: no number stands in a key.
+pub fn patient_key(number: &NhsNumber) -> Vec<u8> {
+    [b"n".as_slice(), derived_uuid(&["patient", &number.reveal()]).as_bytes()].concat()
+}
+
+/// So many releases of one patient are remembered: a request concerns the newest.
+pub const RELEASES_OF_ONE: usize = 16;
 
 /// Key of a message we received (wire reference §5.3).
 pub fn received_key(from: &PartyKey, id: &MessageId) -> Vec<u8> {

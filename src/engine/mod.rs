@@ -21,10 +21,11 @@ use crate::engine::ledger::{EventRow, Quarantined, ReceivedRow, Settled, Unreada
 use crate::engine::recent::Recent;
 use crate::model::{ConversationId, MessageId, OdsCode, PartyKey, Timestamp, TransferId};
 use crate::store::{Store, StoreError, Table};
-use crate::transfer::custody::CustodyEvent;
+use crate::transfer::custody::{CustodyEvent, CustodyKind};
 use crate::transfer::dispatch::PacketRef;
 use crate::transfer::effect::Order;
-use crate::transfer::event::{Act, Event};
+use crate::transfer::event::{Acknowledgement, Act, Arrival, Asked, Event};
+use crate::transfer::outbound::MessageKind;
 use crate::transfer::outcome::Outcome;
 use crate::transfer::refusal::Refusal;
 use crate::transfer::verdict::Verdict;
@@ -114,7 +115,11 @@ pub enum Route {
         from: OdsCode,
         /// In which conversation.
         conversation: ConversationId,
+        /// Whether records that nobody asked for are taken.
+        push: bool,
     },
+    /// A request for a record: it joins a release of that patient, or opens a transfer of its own.
+    Asks,
     /// An answer to a message of ours.
     Answers {
         /// In which conversation.
@@ -291,7 +296,7 @@ impl Engine {
             let row: EventRow = ledger::decode(&bytes)?;
             return Ok(if row.digest == digest { Reply::Duplicate(None) } else { Reply::Conflict });
         }
-        let transfer = Transfer::id_for(&event, now);
+        let transfer = self.transfer_for(draft, &event, now)?;
         draft.put(Table::Event, key, ledger::encode(&EventRow { digest, transfer }));
         for warning in &warnings {
             tracing::warn!(%transfer, field = %warning, "an optional field of a custody event was dropped");
@@ -300,10 +305,26 @@ impl Engine {
         match draft.transfer(transfer)? {
             Some(_) => self.apply(draft, transfer, &event, now),
             None => {
-                self.open_transfer(draft, transfer, &event, now);
+                self.open_transfer(draft, transfer, &event, now)?;
                 Ok(Reply::Taken)
             }
         }
+    }
+
+    /// A decision names its transfer. One that names none of ours, or one that it cannot decide, stands for itself.
+    fn transfer_for(
+        &self,
+        draft: &Draft<'_>,
+        event: &CustodyEvent,
+        now: Timestamp,
+    ) -> Result<TransferId, EngineError> {
+        if let CustodyKind::FilingDecision(decision) = &event.kind
+            && let Some(transfer) = draft.transfer(decision.transfer)?
+            && transfer.step(&Event::Custody(Box::new(event.clone())), now).is_ok()
+        {
+            return Ok(decision.transfer);
+        }
+        Ok(Transfer::id_for(event, now))
     }
 
     fn take_message(
@@ -315,11 +336,19 @@ impl Engine {
         now: Timestamp,
     ) -> Result<Reply, EngineError> {
         match route {
-            Route::Opens { from, conversation } => {
+            Route::Opens { from, conversation, push } => {
+                if let Some(id) = self.asked_of(draft, from, *conversation)? {
+                    return match draft.transfer(id)?.is_some_and(|first| first.step(event, now).is_ok()) {
+                        true => self.apply(draft, id, event, now),
+                        false => self.refuse_copy(draft, event, stranger, now),
+                    };
+                }
                 let id = Transfer::id_for_arrival(from, *conversation);
+                let unasked = if *push { None } else { not_requested(event) };
+                let event = unasked.as_ref().unwrap_or(event);
                 match draft.transfer(id)? {
                     None => {
-                        self.open_transfer(draft, id, event, now);
+                        self.open_transfer(draft, id, event, now)?;
                         Ok(Reply::Taken)
                     }
                     // It takes the place of one that was refused (gp2gp reference §2.2, Q19).
@@ -327,10 +356,11 @@ impl Engine {
                     Some(_) => self.refuse_copy(draft, event, stranger, now),
                 }
             }
+            Route::Asks => self.take_request(draft, event, stranger, now),
             Route::Answers { conversation, refers_to, from } => {
-                let by_message = match refers_to {
-                    Some(message_id) => lookup(draft, &ledger::sent_key(message_id))?,
-                    None => None,
+                let (by_message, about) = match refers_to {
+                    Some(message_id) => owner(draft, lookup(draft, &ledger::sent_key(message_id))?)?,
+                    None => (None, None),
                 };
                 let by_conversation = lookup(draft, &ledger::conversation_key(*conversation))?;
                 // Inside the conversation, and naming a message of ours if it names any (gp2gp reference §1.2).
@@ -340,13 +370,66 @@ impl Engine {
                     (_, _) => None,
                 };
                 match id {
-                    Some(id) if sent_to(draft, id)?.as_ref() == Some(from) => {
-                        self.apply(draft, id, event, now)
-                    }
+                    Some(id) if sent_to(draft, id)?.as_ref() == Some(from) => match event {
+                        Event::Acknowledged(ack) => {
+                            let ack = Acknowledgement { about, ..ack.clone() };
+                            self.apply(draft, id, &Event::Acknowledged(ack), now)
+                        }
+                        other => self.apply(draft, id, other, now),
+                    },
                     Some(_) | None => put_aside(draft, stranger, None, Reply::Stranger),
                 }
             }
         }
+    }
+
+    /// A practice asks for a record: the newest release of that patient that waits is what it gets; failing that, what
+    /// custody last told of the patient goes with the request.
+    fn take_request(
+        &mut self,
+        draft: &mut Draft<'_>,
+        event: &Event,
+        stranger: Quarantined,
+        now: Timestamp,
+    ) -> Result<Reply, EngineError> {
+        let Event::Asked(asked) = event else { return put_aside(draft, stranger, None, Reply::Stranger) };
+        let id = Transfer::id_for_request(asked);
+        if draft.transfer(id)?.is_some()
+            || lookup(draft, &ledger::conversation_key(asked.conversation))?.is_some()
+        {
+            // A second request in one conversation asks for nothing new (§3.7).
+            return Ok(Reply::NotApplicable("this conversation has its request".to_owned()));
+        }
+        let mut known = None;
+        for id in releases_of(draft, asked)? {
+            let Some(transfer) = draft.transfer(id)? else { continue };
+            let Case::Release(release) = &transfer.case else { continue };
+            if release.order.as_ref().is_none_or(|order| order.establishment != asked.to) {
+                continue;
+            }
+            if transfer.step(event, now).is_ok() {
+                return self.apply(draft, id, event, now);
+            }
+            known = known.or_else(|| release.order.clone().map(Box::new));
+        }
+        let asked = Asked { known, ..(**asked).clone() };
+        self.open_transfer(draft, id, &Event::Asked(Box::new(asked)), now)?;
+        Ok(Reply::Taken)
+    }
+
+    /// The reception that asked `from` for a record in this conversation.
+    fn asked_of(
+        &self,
+        draft: &Draft<'_>,
+        from: &OdsCode,
+        conversation: ConversationId,
+    ) -> Result<Option<TransferId>, EngineError> {
+        let Some(id) = lookup(draft, &ledger::conversation_key(conversation))? else { return Ok(None) };
+        let asked = match draft.transfer(id)?.map(|transfer| transfer.case) {
+            Some(Case::Reception(reception)) => reception.request.is_some_and(|r| r.practice == *from),
+            _ => false,
+        };
+        Ok(asked.then_some(id))
     }
 
     /// A second extract in one conversation: the first one stands, and this one is answered by itself (S60, TD27.2).
@@ -366,7 +449,7 @@ impl Engine {
         if draft.transfer(id)?.is_some() {
             return put_aside(draft, stranger, None, Reply::Stranger);
         }
-        self.open_transfer(draft, id, &Event::Arrived(copy), now);
+        self.open_transfer(draft, id, &Event::Arrived(copy), now)?;
         Ok(Reply::Taken)
     }
 
@@ -384,13 +467,42 @@ impl Engine {
         self.apply(draft, id, event, now)
     }
 
-    fn open_transfer(&mut self, draft: &mut Draft<'_>, id: TransferId, event: &Event, now: Timestamp) {
+    fn open_transfer(
+        &mut self,
+        draft: &mut Draft<'_>,
+        id: TransferId,
+        event: &Event,
+        now: Timestamp,
+    ) -> Result<(), EngineError> {
         match Transfer::open(id, event, now) {
-            Ok(step) => {
-                self.agenda.place(id, draft.take(None, step, now));
-            }
+            Ok(step) => self.conclude(draft, None, step, now)?,
             Err(illegal) => tracing::error!(transfer = %id, %illegal, "an event opened nothing"),
         }
+        Ok(())
+    }
+
+    /// Takes what came of a step, with the messages it sends on their way and what it tells the transfer it belongs to.
+    fn conclude(
+        &mut self,
+        draft: &mut Draft<'_>,
+        before: Option<Transfer>,
+        mut step: Step,
+        now: Timestamp,
+    ) -> Result<(), EngineError> {
+        let id = step.next.id;
+        let (messages, report) = (std::mem::take(&mut step.messages), step.report.take());
+        self.agenda.place(id, draft.take(before, step, now)?);
+        for message in messages {
+            let id = message.id;
+            let before = draft.transfer(id)?;
+            if before.is_none() {
+                self.agenda.place(id, draft.take(None, Step::new(message), now)?);
+            }
+        }
+        if let Some((parent, report)) = report {
+            self.apply(draft, parent, &Event::Reported(report), now)?;
+        }
+        Ok(())
     }
 
     fn apply(
@@ -405,7 +517,7 @@ impl Engine {
         };
         match transfer.step(event, now) {
             Ok(step) => {
-                self.agenda.place(id, draft.take(Some(transfer), step, now));
+                self.conclude(draft, Some(transfer), step, now)?;
                 Ok(Reply::Taken)
             }
             Err(illegal) => {
@@ -433,14 +545,13 @@ impl Engine {
                 continue;
             };
             match transfer.step(&Event::Due, now) {
-                Ok(Step { effect: Some(effect), next, entries, outcomes }) => {
-                    let step = Step { next, effect: None, entries, outcomes };
-                    draft.take(Some(transfer), step, now);
-                    self.agenda.start(id, effect.lane(), now);
-                    orders.push(Order { transfer: id, at: now, effect });
-                }
-                Ok(step) => {
-                    self.agenda.place(id, draft.take(Some(transfer), step, now));
+                Ok(mut step) => {
+                    let effect = step.effect.take();
+                    self.conclude(draft, Some(transfer), step, now)?;
+                    if let Some(effect) = effect {
+                        self.agenda.start(id, effect.lane(), now);
+                        orders.push(Order { transfer: id, at: now, effect });
+                    }
                 }
                 Err(Illegal { event, state }) => {
                     tracing::error!(transfer = %id, event, state, "a deadline has no meaning here");
@@ -464,11 +575,41 @@ fn lookup(draft: &Draft<'_>, key: &[u8]) -> Result<Option<TransferId>, EngineErr
     Ok(draft.row(Table::Ledger, key)?.map(|bytes| ledger::decode(&bytes)).transpose()?)
 }
 
+/// An extract that nobody asked for, where none is taken unasked: it is answered by 09 (TD21, Q21).
+fn not_requested(event: &Event) -> Option<Event> {
+    let Event::Arrived(arrival) = event else { return None };
+    let refusal = Some(Refusal::NotRequested);
+    Some(Event::Arrived(Box::new(Arrival { refusal, ..(**arrival).clone() })))
+}
+
+/// The releases of the patient that is asked for, newest first.
+fn releases_of(draft: &Draft<'_>, asked: &Asked) -> Result<Vec<TransferId>, EngineError> {
+    let Some(number) = &asked.nhs_number else { return Ok(Vec::new()) };
+    let row = draft.row(Table::Ledger, &ledger::patient_key(number))?;
+    Ok(row.map(|bytes| ledger::decode(&bytes)).transpose()?.unwrap_or_default())
+}
+
+/// The transfer that an answer to a message concerns, and the kind of that message where it goes its own way.
+fn owner(
+    draft: &Draft<'_>,
+    id: Option<TransferId>,
+) -> Result<(Option<TransferId>, Option<MessageKind>), EngineError> {
+    let Some(id) = id else { return Ok((None, None)) };
+    Ok(match draft.transfer(id)?.map(|transfer| transfer.case) {
+        Some(Case::Outbound(outbound)) => (Some(outbound.parent), Some(outbound.saying.kind())),
+        Some(Case::Release(_) | Case::Received(_) | Case::Reception(_) | Case::Noted(_)) | None => {
+            (Some(id), None)
+        }
+    })
+}
+
 /// The party a transfer's message was sent to.
 fn sent_to(draft: &Draft<'_>, id: TransferId) -> Result<Option<OdsCode>, EngineError> {
     Ok(draft.transfer(id)?.and_then(|transfer| match &transfer.case {
         Case::Release(release) => release.delivery().map(|d| d.dispatch.to.clone()),
         Case::Received(received) => received.delivery().map(|d| d.dispatch.to.clone()),
+        Case::Reception(reception) => reception.request.as_ref().map(|request| request.practice.clone()),
+        Case::Outbound(outbound) => Some(outbound.to.clone()),
         Case::Noted(_) => None,
     }))
 }

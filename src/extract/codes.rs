@@ -237,17 +237,23 @@ pub(super) enum Degrade {
 
 impl Degrade {
     fn coding<'t>(self) -> Coding<'t> {
-        let (code, display) = match self {
-            Self::Entry => ("196411000000103", "Transfer-degraded record entry"),
-            Self::Medication => ("196421000000109", "Transfer-degraded medication entry"),
-            Self::Referral => ("196431000000106", "Transfer-degraded referral"),
-            Self::Plan => ("196451000000104", "Transfer-degraded plan"),
-            Self::DrugAllergy => ("196461000000101", "Transfer-degraded drug allergy"),
-            Self::OtherAllergy => ("196471000000108", "Transfer-degraded non-drug allergy"),
-        };
+        let (code, display) = DEGRADED[self as usize];
         snomed_coding(code.into(), display.into())
     }
 }
+
+/// The degrade codes of SNOMED CT that we give, and their words, in the order of [`Degrade`].
+const DEGRADED: [(&str, &str); 6] = [
+    ("196411000000103", "Transfer-degraded record entry"),
+    ("196421000000109", "Transfer-degraded medication entry"),
+    ("196431000000106", "Transfer-degraded referral"),
+    ("196451000000104", "Transfer-degraded plan"),
+    ("196461000000101", "Transfer-degraded drug allergy"),
+    ("196471000000108", "Transfer-degraded non-drug allergy"),
+];
+
+/// The one that others give, and we do not.
+const OTHER_REQUEST: &str = "196441000000102";
 
 fn snomed_coding<'t>(code: Text<'t>, display: Text<'t>) -> Coding<'t> {
     Coding { system: fhir::SNOMED.into(), code, display, ..Coding::default() }
@@ -256,19 +262,9 @@ fn snomed_coding<'t>(code: Text<'t>, display: Text<'t>) -> Coding<'t> {
 /// Whether a code only says that its entry was degraded on the way.
 pub(super) fn is_degraded(code: &str) -> bool {
     let read = code.len() == 5 && code.starts_with("9bJ");
-    read || (code.len() == 15 && code.starts_with("1964") && DEGRADED.contains(&code))
+    let ours = || DEGRADED.iter().any(|(known, _)| *known == code);
+    read || (code.len() == 15 && code.starts_with("1964") && (code == OTHER_REQUEST || ours()))
 }
-
-/// Every degrade code of SNOMED CT (NPFIT-PC-BLD-0132).
-const DEGRADED: [&str; 7] = [
-    "196411000000103",
-    "196421000000109",
-    "196431000000106",
-    "196441000000102",
-    "196451000000104",
-    "196461000000101",
-    "196471000000108",
-];
 
 /// Reads a CD as it is.
 pub(super) fn plain<'t>(code: Element<'t>, draft: &mut Draft) -> CodeableConcept<'t> {

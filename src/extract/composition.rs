@@ -64,7 +64,7 @@ pub(super) fn consultation(
         effective: effective.clone(),
         available: start.clone().or_else(|| listed.clone()),
         written: listed.or(start),
-        labelled: work.labelled[at] && work.parameters.interaction == Interaction::Uk07,
+        labelled: work.labels(at),
     };
     let recorder = participant_of(work, at, "REC", &mut draft);
     let performer = participant_of(work, at, "PPRF", &mut draft).or_else(|| recorder.clone());
@@ -329,7 +329,7 @@ fn compound(
     inner: &str,
 ) {
     let dated = list.and_then(|l| dates::wire(work.json(l).word("date")?));
-    let labelled = list.is_some_and(|l| work.labelled[l]) && work.parameters.interaction == Interaction::Uk07;
+    let labelled = list.is_some_and(|l| work.labels(l));
     x.with("CompoundStatement", &[("classCode", class), ("moodCode", "EVN")], |x| {
         id(x, own);
         code(x);

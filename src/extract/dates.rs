@@ -86,7 +86,7 @@ pub(super) fn wire(text: &str) -> Option<String> {
     let year_number = year.parse::<i16>().ok()?;
     Date::new(year_number, number(month.unwrap_or("01"))?, number(day.unwrap_or("01"))?).ok()?;
     (well_formed && year_number > 0)
-        .then(|| format!("{year}{}{}", month.unwrap_or_default(), day.unwrap_or_default()))
+        .then(|| [year, month.unwrap_or_default(), day.unwrap_or_default()].concat())
 }
 
 fn moment(text: &str) -> Option<String> {

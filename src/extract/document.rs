@@ -47,7 +47,7 @@ pub(super) fn statement(work: &mut Work<'_>, at: usize) -> Option<Statement> {
         let id = if n == 0 { own.clone() } else { work.part(at, &format!("document/{n}")) };
         files.push(file(work, id, content.at("attachment"), &mut draft));
     }
-    let labelled = work.labelled[at] && work.parameters.interaction == super::Interaction::Uk07;
+    let labelled = work.labels(at);
     let mut x = Xml::new();
     x.with("NarrativeStatement", &OBSERVATION, |x| {
         id(x, &own);

@@ -29,10 +29,10 @@ impl Draft {
 
     /// Adds prose under a label, unless it brings the label along: it was so written when it came here.
     pub(super) fn quote(&mut self, label: &str, words: Option<&str>) {
-        let heading = format!("{label}: ");
+        let heading = [label, ": "].concat();
         self.push(words, true, |words| match stands_in(words, &heading) {
             true => words.to_owned(),
-            false => heading.clone() + words,
+            false => [&heading, words].concat(),
         });
     }
 
@@ -53,7 +53,7 @@ impl Draft {
 
     /// Adds `Label: words`.
     pub(super) fn say(&mut self, label: &str, words: Option<&str>) {
-        self.push(words, false, |words| format!("{label}: {words}"));
+        self.push(words, false, |words| [label, ": ", words].concat());
     }
 
     /// Adds the words of a CodeableConcept under a label.

@@ -21,10 +21,12 @@ pub(super) struct Ids {
 
 impl Ids {
     /// Ids derived for this sender and this patient: what has no UUID is called `1` in more than one record.
-    pub(super) fn new(namespace: &[&str]) -> Self {
+    ///
+    /// There is room for so many ids; more make the set grow.
+    pub(super) fn new(namespace: &[&str], room: usize) -> Self {
         Self {
             namespace: namespace.iter().map(|n| (*n).to_owned()).collect(),
-            given: HashSet::new(),
+            given: HashSet::with_capacity(room),
             again: HashMap::new(),
         }
     }
@@ -68,7 +70,7 @@ impl Ids {
 
 /// A UUID as the wire wants it.
 pub(super) fn upper(uuid: Uuid) -> String {
-    uuid.hyphenated().to_string().to_ascii_uppercase()
+    uuid.hyphenated().encode_upper(&mut Uuid::encode_buffer()).to_owned()
 }
 
 /// Upper-cased, when the text starts with a hyphenated UUID.
@@ -98,14 +100,14 @@ mod tests {
 
     #[test]
     fn the_first_claimant_keeps_the_uuid() {
-        let mut ids = Ids::new(&["B86041"]);
+        let mut ids = Ids::new(&["B86041"], 0);
         let own = ids.claim("Observation/x", "05e9b02e-2991-4ae1-bfcf-444095dfebd8");
         assert_eq!(own, "05E9B02E-2991-4AE1-BFCF-444095DFEBD8");
         let other = ids.claim("Condition/x", "05E9B02E-2991-4AE1-BFCF-444095DFEBD8-PROB");
         assert_ne!(other, own, "ids are unique in the message (extract §11)");
         assert_eq!(
-            Ids::new(&["B86041"]).part("a", "b"),
-            Ids::new(&["B86041"]).part("a", "b"),
+            Ids::new(&["B86041"], 0).part("a", "b"),
+            Ids::new(&["B86041"], 0).part("a", "b"),
             "derived ids repeat"
         );
         assert_ne!(ids.part("a", "b"), ids.part("a", "b"), "but not within one message");

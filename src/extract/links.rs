@@ -32,7 +32,8 @@ impl Links {
                 for (name, value) in members.iter().filter(|(name, _)| name != "subject" && name != "patient")
                 {
                     match value {
-                        Json::Text(_) | Json::Unescaped(_) if name == "reference" => {
+                        Json::Text(_) | Json::Unescaped(_) if name != "reference" => {}
+                        Json::Text(_) | Json::Unescaped(_) => {
                             let found = record.resolve(at, json);
                             self.stray[at] |= found.is_none_or(|found| found == at);
                             if let Some(found) = found.filter(|_| counts) {

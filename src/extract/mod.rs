@@ -35,6 +35,7 @@ mod narrative;
 mod observation;
 mod people;
 mod placement;
+mod plain;
 mod pmip;
 mod prepare;
 mod pressure;

@@ -365,7 +365,7 @@ fn group(work: &mut Work<'_>, at: usize, members: &[usize]) -> Statement {
     let numeric = members.iter().any(|m| !work.json(*m).at("valueQuantity").is_nothing());
     let note = work.part(at, "narrative/0");
     let class = if numeric { "BATTERY" } else { "CLUSTER" };
-    let labelled = work.labelled[at] && work.parameters.interaction == super::Interaction::Uk07;
+    let labelled = work.labels(at);
     let mut x = Xml::new();
     x.with("CompoundStatement", &[("classCode", class), ("moodCode", "EVN")], |x| {
         id(x, &own);

@@ -64,12 +64,14 @@ pub(super) fn prepare<'a>(
     parameters: &'a Parameters,
     documents: &'a Documents,
 ) -> Result<Work<'a>, Refusal> {
-    let mut ids = Ids::new(&[parameters.from_ods.as_str(), &parameters.extract_id]);
+    // An entry has about two: its own, and that of the composition or the statement around it.
+    let room = 2 * record.entries().len();
+    let mut ids = Ids::new(&[parameters.from_ods.as_str(), &parameters.extract_id], room);
     ids.reserve(&parameters.extract_id);
     ids.reserve(&message_id(parameters));
     let plans: HashMap<usize, usize> =
         (0..record.entries().len()).filter_map(|at| Some((at, plan_of(record, at)?))).collect();
-    let mut own = HashMap::new();
+    let mut own = HashMap::with_capacity(record.entries().len());
     for fits in [Fit::Whole, Fit::Prefix] {
         for wave in [&["Encounter"][..], &["DiagnosticReport"], &[], &["Condition"]] {
             let special = |kind: &str| ["Encounter", "DiagnosticReport", "Condition"].contains(&kind);

@@ -70,7 +70,7 @@ pub(super) fn statement(work: &mut Work<'_>, at: usize, triple: &Triple<'_>) -> 
     let agent = observation::performer(work, at, &mut draft);
     let when = observation::when(resource, &mut draft);
     let ids = [work.part(at, "systolic"), work.part(at, "diastolic"), work.part(at, "narrative/0")];
-    let labelled = work.labelled[at] && work.parameters.interaction == super::Interaction::Uk07;
+    let labelled = work.labels(at);
     let mut x = Xml::new();
     x.with("CompoundStatement", &[("classCode", "BATTERY"), ("moodCode", "EVN")], |x| {
         id(x, &own);

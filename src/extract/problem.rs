@@ -104,7 +104,7 @@ pub(super) fn statements(work: &mut Work<'_>, at: usize) -> Vec<Statement> {
     statements.push(link_set(work, at, &linkset, &named, &facts));
     if facts.named.is_some() && !unsaid.is_empty() {
         let note = work.part(at, "narrative/0");
-        let labelled = work.labelled[at] && work.parameters.interaction == super::Interaction::Uk07;
+        let labelled = work.labels(at);
         let mut x = Xml::new();
         super::work::narrative(
             &mut x,

@@ -100,7 +100,7 @@ impl Form {
             Self::Term => !value.is_empty() && Self::Token.fits(value),
             Self::Of(words) => words.contains(&value),
             Self::Token => !value.bytes().any(|b| b.is_ascii_whitespace()),
-            Self::Uid => is_oid(value) || is_upper_uuid(value),
+            Self::Uid => is_upper_uuid(value) || is_oid(value),
             Self::Time => is_time(value),
             Self::Whole => {
                 let digits = value.strip_prefix(['+', '-']).unwrap_or(value);

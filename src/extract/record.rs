@@ -132,9 +132,10 @@ impl<'a> Record<'a> {
         if bundle.word("resourceType") != Some("Bundle") {
             return Err(RecordFault::NotBundle);
         }
-        let mut record =
-            Self { entries: Vec::new(), index: HashMap::new(), patient: None, suspect: suspect.get() };
-        for mut entry in bundle.take("entry").into_items() {
+        let entries = bundle.take("entry").into_items();
+        let (all, index) = (Vec::with_capacity(entries.len()), HashMap::with_capacity(entries.len()));
+        let mut record = Self { entries: all, index, patient: None, suspect: suspect.get() };
+        for mut entry in entries {
             // An entry that is no object may still have words.
             let resource = if entry.is_object() { entry.take("resource") } else { entry.clone() };
             // One without a resource says nothing, and is counted all the same.
@@ -198,11 +199,11 @@ impl<'a> Record<'a> {
     /// The entry as an account names it: type and id, where they are FHIR's and nobody's words.
     pub(super) fn named(&self, at: usize) -> String {
         let key = &self.entries[at].key;
-        let plain = |c: char| c.is_ascii_alphanumeric() || "-._#~/:".contains(c);
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._#~/:".contains(&b);
         let (kind, id) = key.split_once('/').unwrap_or((key, ""));
         let kind = if KNOWN.contains(kind) { kind } else { "Unknown" };
         let number = NhsNumber::parse(id).is_ok();
-        if id.chars().all(plain) && !number { format!("{kind}/{id}") } else { format!("{kind}/~{at}") }
+        if id.bytes().all(plain) && !number { [kind, "/", id].concat() } else { format!("{kind}/~{at}") }
     }
 
     /// The resource that a Reference in entry `from` means.
@@ -222,7 +223,7 @@ impl<'a> Record<'a> {
         let path = text.split_once("/_history/").map_or(text, |(path, _)| path);
         let mut parts = path.rsplitn(3, '/');
         let (id, kind) = (parts.next()?, parts.next()?);
-        self.index.get(&format!("{kind}/{id}")).copied()
+        self.index.get(&[kind, "/", id].concat()).copied()
     }
 
     /// The References in an entry that lead nowhere, or back to it. Whose entry it is does not count.
@@ -248,7 +249,7 @@ impl<'a> Record<'a> {
         let id = resource.word("id").unwrap_or_default().to_owned();
         let mut key = match container {
             Some(at) => format!("{}#{}", self.entries[at].key, id.trim_start_matches('#')),
-            None => format!("{kind}/{id}"),
+            None => [&kind, "/", &*id].concat(),
         };
         let at = self.entries.len();
         // The second of two equal ids cannot be referred to, but it is mapped and counted like any other.

@@ -22,9 +22,9 @@ const OBSERVATION: &[&str] = &[
     "uncertaintyCode",
     "value",
     "interpretationCode",
-    "subject",
     "pertinentInformation",
     "referenceRange",
+    "subject",
 ];
 
 /// What is read of a compound of observations.
@@ -199,17 +199,8 @@ fn under_heading(compound: Element<'_>) -> bool {
     holder.is_some_and(|h| h.name() == "CompoundStatement")
 }
 
-/// What is read of either half of a blood pressure; times and performer are the panel's.
-const HALF: &[&str] = &[
-    "code",
-    "effectiveTime",
-    "availabilityTime",
-    "uncertaintyCode",
-    "value",
-    "interpretationCode",
-    "pertinentInformation",
-    "referenceRange",
-];
+/// What is read of either half of a blood pressure: all but the last, the subject. Times and performer are the panel's.
+const HALF: &[&str] = OBSERVATION.split_at(OBSERVATION.len() - 1).0;
 
 fn read_pressure<'t>(
     reading: &mut Reading<'t>,

@@ -57,11 +57,13 @@ fn member(
     told: &[&str],
     draft: &mut Draft,
 ) {
+    let (mut inner, mut whole) = (Vec::new(), false);
     // Most paths begin with another letter: that is quick to see, and it is asked of every member of a record.
-    let paths = told.iter().filter(|path| path.as_bytes().first() == name.as_bytes().first());
-    let inner: Vec<&str> =
-        paths.clone().filter_map(|path| path.strip_prefix(name)?.strip_prefix('.')).collect();
-    if name == "id" || (inner.is_empty() && paths.clone().any(|path| is(path, name))) {
+    for path in told.iter().filter(|path| path.as_bytes().first() == name.as_bytes().first()) {
+        inner.extend(path.strip_prefix(name).and_then(|rest| rest.strip_prefix('.')));
+        whole |= is(path, name);
+    }
+    if name == "id" || (inner.is_empty() && whole) {
         return;
     }
     let items = match value {

@@ -15,4 +15,4 @@ pub use aside::Aside;
 pub use reception::{OwnSignal, Reception};
 pub use server::{Caller, Desk, HttpAnswer, Inbox, InboxLimits, Posted};
 pub use signals::post_signals;
-pub use wire::{ACTIONS, ACTIONS_WITHOUT_PUSH, Wire};
+pub use wire::{ACTIONS, Wire};

@@ -284,7 +284,7 @@ impl Reception {
     /// An answer to a message of ours is taken, since it ends what was begun.
     fn has_room_for(&self, route: &Route) -> Result<(), Turned> {
         let ends_something = match route {
-            Route::Opens { .. } => false,
+            Route::Opens { .. } | Route::Asks => false,
             Route::Answers { refers_to, .. } => {
                 refers_to.as_ref().is_some_and(|message_id| self.wire.sent(message_id).is_some())
             }

@@ -1,6 +1,6 @@
 //! What a message tells us, once it is known to come from who it says.
 //!
-//! Requests for records and parts of large messages are not spoken yet.
+//! Parts of large messages are not spoken yet.
 
 use hyper::body::Bytes;
 
@@ -9,10 +9,10 @@ use super::wire::{Content, SentMessage, Wire, WireMessage};
 use crate::engine::Route;
 use crate::model::Timestamp;
 use crate::packet::Incoming;
-use crate::packet::hl7::{ExtractHead, ReadAcknowledgement};
+use crate::packet::hl7::{ExtractHead, ReadAcknowledgement, ReadEhrRequest};
 use crate::packet::signal::Signal;
 use crate::transfer::dispatch::PacketRef;
-use crate::transfer::event::{Acknowledgement, Arrival, Event, LateSignal};
+use crate::transfer::event::{Acknowledgement, Arrival, Asked, Event, LateSignal};
 use crate::transfer::refusal::Refusal;
 use crate::transfer::verdict::{Accepted, Verdict};
 use crate::transport::classify::judge_errors;
@@ -70,7 +70,8 @@ impl Wire {
             Content::Signal { signal, .. } => self.tell_signal(signal, ends, body),
             Content::Business(incoming) => match message.header.action.as_str() {
                 "MCCI_IN010000UK13" => self.tell_acknowledgement(incoming, ends),
-                _ => tell_extract(incoming, ends, body.len() as u64, now),
+                "RCMR_IN010000UK05" | "RCMR_IN010000UK06" => tell_request(incoming, ends, now),
+                _ => tell_extract(incoming, ends, (body.len() as u64, self.accept_push), now),
             },
         }
     }
@@ -110,7 +111,8 @@ impl Wire {
 
     fn tell_acknowledgement(&self, incoming: &Incoming<'_>, ends: &Ends<'_>) -> Result<Told, ErrorText> {
         let message = &incoming.header.message_id;
-        let ack = ReadAcknowledgement::read(hl7(incoming)).map_err(|fault| {
+        let (octets, charset) = hl7(incoming);
+        let ack = ReadAcknowledgement::read_labelled(octets, charset).map_err(|fault| {
             tracing::warn!(%message, %fault, "an acknowledgement cannot be read");
             content_error("the acknowledgement cannot be read")
         })?;
@@ -125,6 +127,7 @@ impl Wire {
             Event::Acknowledged(Acknowledgement {
                 message_id,
                 refers_to: ack.refers_to,
+                about: None,
                 positive: ack.positive,
                 code: ack.code,
                 from,
@@ -135,17 +138,54 @@ impl Wire {
     }
 }
 
+/// A request for a record. One that cannot be read, or is of the older form, is answered as GP2GP answers it: 18 (TD51.1,
+/// S230).
+fn tell_request(incoming: &Incoming<'_>, ends: &Ends<'_>, now: Timestamp) -> Result<Told, ErrorText> {
+    let (octets, charset) = hl7(incoming);
+    let (nhs_number, request_id) = match ReadEhrRequest::read_labelled(octets, charset) {
+        Ok(request) => {
+            // Who asks and who is asked must be those of the envelope (custody reference §4, hazard H1).
+            if request.requester_ods != ends.them.ods || request.sender_ods != ends.us.ods {
+                return Err(content_error("the request names other organisations than the envelope"));
+            }
+            (Some(request.nhs_number), request.request_id)
+        }
+        Err(fault) => {
+            tracing::warn!(message = %incoming.header.message_id, %fault, "a request cannot be read");
+            (None, None)
+        }
+    };
+    let (from, to) = (ends.them.ods.clone(), ends.us.ods.clone());
+    let (conversation, message_id) = (incoming.header.conversation, incoming.header.message_id.clone());
+    let event = move |packet| {
+        Event::Asked(Box::new(Asked {
+            from,
+            to,
+            conversation,
+            message_id,
+            request_id,
+            nhs_number,
+            received_at: now,
+            answered: false,
+            packet,
+            known: None,
+        }))
+    };
+    Ok(Told::Business { route: Route::Asks, event: Box::new(event) })
+}
+
 fn tell_extract(
     incoming: &Incoming<'_>,
     ends: &Ends<'_>,
-    bytes: u64,
+    (bytes, push): (u64, bool),
     now: Timestamp,
 ) -> Result<Told, ErrorText> {
     // The envelope holds and its sender is known: what is wrong inside is told as GP2GP tells it (Q4).
-    let (nhs_number, refusal) = match ExtractHead::read(hl7(incoming)) {
+    let (octets, charset) = hl7(incoming);
+    let (head, refusal) = match ExtractHead::read_labelled(octets, charset) {
         Ok(head) => {
             check_head(&head, incoming, ends)?;
-            (Some(head.nhs_number), None)
+            (Some(head), None)
         }
         Err(fault) => {
             tracing::warn!(message = %incoming.header.message_id, %fault, "an extract cannot be read");
@@ -153,10 +193,12 @@ fn tell_extract(
         }
     };
     let (from, conversation) = (ends.them.ods.clone(), incoming.header.conversation);
-    let route = Route::Opens { from: from.clone(), conversation };
+    let route = Route::Opens { from: from.clone(), conversation, push };
     let (to, message_id) = (ends.us.ods.clone(), incoming.header.message_id.clone());
     let attachments = u32::try_from(incoming.manifest.len().saturating_sub(1)).unwrap_or(u32::MAX);
     let signed = ends.verified.is_some();
+    let system_known = head.as_ref().is_none_or(|head| head.sender_asid == ends.peer.address.asid);
+    let (nhs_number, request_id) = head.map_or((None, None), |h| (Some(h.nhs_number), h.request_id));
     let event = move |packet| {
         Event::Arrived(Box::new(Arrival {
             from,
@@ -164,6 +206,8 @@ fn tell_extract(
             conversation,
             message_id,
             nhs_number,
+            request_id,
+            system_known,
             bytes,
             attachments,
             signed,
@@ -191,8 +235,9 @@ fn check_head(head: &ExtractHead, incoming: &Incoming<'_>, ends: &Ends<'_>) -> R
     Ok(())
 }
 
-fn hl7<'a>(incoming: &'a Incoming<'_>) -> &'a [u8] {
-    incoming.hl7().map(|part| &*part.body).unwrap_or_default()
+/// The octets of the HL7 part and the label of their encoding.
+fn hl7<'a>(incoming: &'a Incoming<'_>) -> (&'a [u8], Option<&'a str>) {
+    incoming.hl7().map(|part| (&*part.body, part.charset.as_deref())).unwrap_or_default()
 }
 
 fn content_error(text: &'static str) -> ErrorText {

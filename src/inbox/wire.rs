@@ -23,13 +23,18 @@ use crate::packet::{Incoming, Packet, PacketFault, Received, Unread, open};
 use crate::perform::SignerHandle;
 use crate::store::{Store, Table, Vault};
 use crate::telemetry::Metrics;
+use crate::transfer::Case;
 use crate::transfer::dispatch::{Dispatch, PacketRef};
-use crate::transfer::{Case, Transfer};
 
-/// The actions spoken here: extracts that are pushed to us, and acknowledgements of those we sent.
-pub const ACTIONS: &[&str] = &["RCMR_IN030000UK06", "RCMR_IN030000UK07", "MCCI_IN010000UK13"];
-/// The same where records that nobody asked for are not taken.
-pub const ACTIONS_WITHOUT_PUSH: &[&str] = &["MCCI_IN010000UK13"];
+/// The actions spoken here: requests for records, of the older form too so that it can be answered (S230), extracts, and
+/// acknowledgements.
+pub const ACTIONS: &[&str] = &[
+    "RCMR_IN010000UK05",
+    "RCMR_IN010000UK06",
+    "RCMR_IN030000UK06",
+    "RCMR_IN030000UK07",
+    "MCCI_IN010000UK13",
+];
 
 /// A request that could not be read.
 #[derive(Debug)]
@@ -65,6 +70,8 @@ pub struct Wire {
     pub vault: Vault,
     /// Figures.
     pub metrics: Arc<Metrics>,
+    /// Whether records that nobody asked for are taken.
+    pub accept_push: bool,
 }
 
 /// A message that was read.
@@ -257,12 +264,12 @@ impl Wire {
     pub(super) fn sent(&self, message_id: &MessageId) -> Option<SentMessage> {
         let row = self.store.get(Table::Ledger, &ledger::sent_key(message_id)).ok()??;
         let id: TransferId = ledger::decode(&row).ok()?;
-        let transfer: Transfer =
-            ledger::decode(&self.store.get(Table::Transfer, id.as_bytes()).ok()??).ok()?;
+        let transfer = ledger::transfer(&self.store, id).ok()??;
         let (delivery, receipt) = match &transfer.case {
             Case::Release(release) => (release.delivery()?, &release.receipt),
             Case::Received(received) => (received.delivery()?, &received.receipt),
-            Case::Noted(_) => return None,
+            Case::Outbound(outbound) => (outbound.delivery()?, &outbound.receipt),
+            Case::Reception(_) | Case::Noted(_) => return None,
         };
         Some(SentMessage { dispatch: delivery.dispatch.clone(), receipt: receipt.clone() })
     }

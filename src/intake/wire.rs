@@ -23,6 +23,7 @@ masked!(
     RegistrationDecision,
     Correction,
     Death,
+    FilingDecision,
     Outcome,
     Completeness
 );

@@ -92,7 +92,7 @@ spoken! {
     ReleaseKind = "RELEASE_KIND_", DestinationBasis = "DESTINATION_BASIS_", Database = "DATABASE_",
     Decision = "DECISION_", DecidedBy = "DECIDED_BY_", PdsUpdate = "PDS_UPDATE_",
     CorrectionAction = "CORRECTION_ACTION_", CorrectionReason = "CORRECTION_REASON_",
-    DeathCertainty = "DEATH_CERTAINTY_", OutcomeKind = "OUTCOME_KIND_",
+    DeathCertainty = "DEATH_CERTAINTY_", Filing = "FILING_", OutcomeKind = "OUTCOME_KIND_",
 }
 
 meant! {
@@ -117,6 +117,7 @@ meant! {
         EnteredInError, WrongPerson, DateChanged, PlanChanged, NumberMistyped, NumberMerged, Duplicate
     }
     DeathCertainty: words::DeathCertainty { Reported, Verified }
+    Filing: words::Filing { Integrated, FiledAsAttachment, Suppressed, Rejected, Failed, Deferred }
     OutcomeKind: crate::transfer::outcome::OutcomeKind {
         Accepted, Noted, Rejected, Refused, Held, Resumed, Prepared, Sent, Integrated, Suppressed, NotIntegrated,
         Overdue, Undelivered, Cancelled, Requested, Filed, NotFiled, Internal, NoTransfer, RecheckWanted,
@@ -199,6 +200,9 @@ mod tests {
         }
         for medicine in words::CriticalMedicine::ALL {
             assert_eq!(wire::CriticalMedicine::from(*medicine).word(), medicine.as_str());
+        }
+        for filing in words::Filing::ALL {
+            assert_eq!(wire::Filing::from(*filing).word(), filing.as_str());
         }
         for kind in words::ReleaseKind::ALL {
             assert_eq!(wire::ReleaseKind::number(kind.as_str()), wire::ReleaseKind::from(*kind) as i32);

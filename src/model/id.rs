@@ -3,7 +3,7 @@
 //! All our own are derived (UUIDv5) from what they name, so that a redelivered event finds its transfer and no
 //! random number is needed.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -16,7 +16,9 @@ pub fn derived_uuid(parts: &[&str]) -> Uuid {
     // Lengths keep ("ab", "c") and ("a", "bc") apart.
     let mut name = String::with_capacity(parts.iter().map(|p| p.len() + 4).sum());
     for part in parts {
-        write!(name, "{}:{part}", part.len()).expect("a text takes whatever is written");
+        name.push_str(&part.len().to_string());
+        name.push(':');
+        name.push_str(part);
     }
     Uuid::new_v5(&NAMESPACE, name.as_bytes())
 }

@@ -24,7 +24,7 @@ pub async fn file(
     tools: &Tools,
     transfer: TransferId,
     arrival: &Arrival,
-    message_id: MessageId,
+    message_id: Option<MessageId>,
 ) -> Result<Filed, FilingFault> {
     let packet = tools.fetch(&arrival.packet).await.map_err(|_| FilingFault::PacketUnreadable)?;
     let (folder, arrived, at) = (tools.filing.clone(), arrival.clone(), clock::now());
@@ -37,15 +37,17 @@ pub async fn file(
         }
         None => None,
     };
-    let acknowledgement = match tools.acknowledge {
-        Acknowledge::Never => None,
-        Acknowledge::WhenFiled => Some(acknowledge(tools, arrival, Answer::Accept, message_id, at).await?),
+    let acknowledgement = match (tools.acknowledge, message_id) {
+        (Acknowledge::WhenFiled, Some(id)) => {
+            Some(acknowledge(tools, arrival, Answer::Accept, id, at).await?)
+        }
+        (Acknowledge::Never, _) | (Acknowledge::WhenFiled, None) => None,
     };
     // Last of all: a filing that fails is tried again, and its record is still one record.
     if let Some(totals) = &completeness {
         tools.metrics.accounted(Direction::Received, totals);
     }
-    Ok(Filed { acknowledgement, completeness, account })
+    Ok(Filed { acknowledgement, completeness, account, decision: tools.decides })
 }
 
 /// Puts the record where the clinical system takes it from; gives the account of its statements. An extract that cannot

@@ -2,6 +2,7 @@
 //!
 //! Bytes are on disk before the event that names them is submitted. Nothing here decides what follows.
 
+mod compose;
 mod file;
 mod prepare;
 mod send;
@@ -21,6 +22,7 @@ use crate::packet::Packet;
 use crate::records::{FilingFolder, RecordFolder};
 use crate::store::{SealedRef, Vault, VaultError};
 use crate::telemetry::Metrics;
+use crate::transfer::custody::Filing;
 use crate::transfer::dispatch::PacketRef;
 use crate::transfer::effect::{Effect, Order};
 use crate::transfer::event::Event;
@@ -46,6 +48,8 @@ pub struct Tools {
     pub signer: SignerHandle,
     /// Whether a filed record is acknowledged to its sender.
     pub acknowledge: Acknowledge,
+    /// What is decided at once of a record that was asked for; none where the clinical system decides.
+    pub decides: Option<Filing>,
     /// Figures.
     pub metrics: Arc<Metrics>,
     /// What may be in memory at once.
@@ -86,7 +90,7 @@ impl Room {
             Effect::File { arrival, .. } => {
                 (&self.filing, u32::try_from(arrival.bytes >> 19).unwrap_or(ROOM).clamp(1, ROOM))
             }
-            Effect::Send { .. } | Effect::Refuse { .. } => return None,
+            Effect::Send { .. } | Effect::Refuse { .. } | Effect::Compose { .. } => return None,
         };
         room.clone().acquire_many_owned(mebibytes).await.ok()
     }
@@ -135,12 +139,12 @@ async fn carry_out(tools: &Tools, order: Order) -> Event {
     let transfer = order.transfer;
     let _room = tools.room.take(&order.effect).await;
     match order.effect {
-        Effect::Prepare { order, to, conversation, message_id } => {
-            let order_id = order.event_id;
-            let what = prepare::Wanted { order, to, conversation, message_id, now: clock::now() };
+        Effect::Prepare { order, asked, to, conversation, message_id } => {
+            let what = prepare::Wanted { order, asked, to, conversation, message_id, now: clock::now() };
+            let basis = what.basis();
             match prepare::prepare(tools, what).await {
                 Ok(prepared) => Event::Prepared(Box::new(prepared)),
-                Err(fault) => Event::Unprepared { order: order_id, fault },
+                Err(fault) => Event::Unprepared { basis, fault },
             }
         }
         Effect::Send { dispatch } => Event::Answered(Box::new(send::send(tools, transfer, &dispatch).await)),
@@ -155,6 +159,12 @@ async fn carry_out(tools: &Tools, order: Order) -> Event {
             Ok(filed) => Event::Filed(Box::new(filed)),
             Err(fault) => Event::NotFiled(fault),
         },
+        Effect::Compose { outbound, conversation } => {
+            match compose::compose(tools, &outbound, conversation).await {
+                Ok(made) => Event::Composed(Box::new(made)),
+                Err(fault) => Event::NotComposed(fault),
+            }
+        }
         Effect::Refuse { arrival, refusal, message_id } => {
             match file::refuse(tools, &arrival, refusal, message_id).await {
                 Ok(made) => Event::Refused(Box::new(made)),

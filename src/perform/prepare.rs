@@ -7,7 +7,7 @@ use crate::directory::{AckRequested, Delivery, DuplicateElimination, Party, Peer
 use crate::extract::{
     self, Content, Document, Documents, Interaction, Parameters, Record, RecordLimits, Refusal,
 };
-use crate::model::{ConversationId, MessageId, OdsCode, Timestamp, derived_uuid};
+use crate::model::{ConversationId, MessageId, NhsNumber, OdsCode, Timestamp, derived_uuid};
 use crate::packet::description::Description;
 use crate::packet::envelope::{AckRequest, GP2GP, Header};
 use crate::packet::signature::Signer;
@@ -17,7 +17,7 @@ use crate::records::{RecordFault, RecordRef};
 use crate::telemetry::Direction;
 use crate::transfer::custody::{CustodyEvent, CustodyKind};
 use crate::transfer::dispatch::{PacketRef, Transmission};
-use crate::transfer::event::Prepared;
+use crate::transfer::event::{Asked, Basis, Prepared};
 use crate::transfer::outcome::Completeness;
 use crate::transfer::reason::PrepareFault;
 use crate::{clock, model};
@@ -27,8 +27,10 @@ const EXTRACT: &str = "RCMR_IN030000UK06";
 
 /// What is to be prepared.
 pub struct Wanted {
-    /// The release.
-    pub order: Box<CustodyEvent>,
+    /// The release, where custody told of one.
+    pub order: Option<Box<CustodyEvent>>,
+    /// The practice's request, where there is one.
+    pub asked: Option<Box<Asked>>,
     /// The practice.
     pub to: OdsCode,
     /// The conversation.
@@ -39,12 +41,38 @@ pub struct Wanted {
     pub now: Timestamp,
 }
 
+impl Wanted {
+    /// What the packet is prepared for.
+    pub fn basis(&self) -> Basis {
+        Basis {
+            event: self.order.as_ref().map(|order| order.event_id),
+            request: self.asked.as_ref().map(|asked| asked.message_id.clone()),
+        }
+    }
+
+    /// Who sends: whoever was asked, or the establishment that releases.
+    fn from(&self) -> Option<&OdsCode> {
+        let released = || self.order.as_ref().map(|order| &order.establishment);
+        self.asked.as_ref().map(|asked| &asked.to).or_else(released)
+    }
+
+    /// Whose record it is: the number that was asked for, or the one PDS verified. Both were compared before.
+    fn number(&self) -> Option<NhsNumber> {
+        let verified = || self.order.as_ref()?.identity.verified_number().copied();
+        self.asked.as_ref().and_then(|asked| asked.nhs_number).or_else(verified)
+    }
+}
+
 /// Prepares the packet of a release. Sealed when it returns.
 pub async fn prepare(tools: &Tools, wanted: Wanted) -> Result<Prepared, PrepareFault> {
     let now = wanted.now;
     let directory = tools.directory.current();
     let (to, peer) = destination(directory.by_ods(&wanted.to), now)?;
-    let from = directory.by_ods(&wanted.order.establishment).ok_or(PrepareFault::DestinationUnknown)?;
+    if wanted.asked.is_none() && peer.delivery == Delivery::OnRequest {
+        return Err(PrepareFault::DestinationTakesNoPush);
+    }
+    let from =
+        wanted.from().and_then(|code| directory.by_ods(code)).ok_or(PrepareFault::DestinationUnknown)?;
     let signer = signer_for(tools, peer)?;
     let header = header(from, peer, EXTRACT, wanted.conversation, wanted.message_id.clone(), now)
         .ok_or(PrepareFault::DestinationUnknown)?;
@@ -59,8 +87,8 @@ pub async fn prepare(tools: &Tools, wanted: Wanted) -> Result<Prepared, PrepareF
     let records = tools.records.clone();
     let job = move || {
         let parameters = parameters(&wanted, &to_ods, from_asid, to_asid)?;
-        build(&records, &wanted.order, &parameters, &header, signer.as_deref(), limits)
-            .map(|built| (built, wanted))
+        let name = record_of(&records, &wanted, &parameters.nhs_number)?;
+        build(&records, &name, &parameters, &header, signer.as_deref(), limits).map(|built| (built, wanted))
     };
     // Mapping and signing are work for a processor, not for the threads that wait on sockets.
     let (built, wanted) =
@@ -73,7 +101,7 @@ pub async fn prepare(tools: &Tools, wanted: Wanted) -> Result<Prepared, PrepareF
     tools.metrics.accounted(Direction::Sent, &built.completeness);
     Ok(Prepared {
         account: Some(account),
-        order: wanted.order.event_id,
+        basis: wanted.basis(),
         to: wanted.to,
         transmission: Transmission {
             packet,
@@ -120,7 +148,7 @@ pub fn acknowledgement_header(
     header(from, peer, "MCCI_IN010000UK13", conversation, message_id, now)
 }
 
-fn header(
+pub(super) fn header(
     from: &Party,
     peer: &Peer,
     action: &str,
@@ -164,10 +192,20 @@ fn destination(party: Option<&Party>, now: Timestamp) -> Result<(&Party, &Peer),
     if !party.valid_at(now) || !party.kind.takes_part() {
         return Err(PrepareFault::DestinationClosed);
     }
-    let peer = party.peer().ok_or(PrepareFault::DestinationClosed)?;
-    match peer.delivery {
-        Delivery::Push => Ok((party, peer)),
-        Delivery::OnRequest => Err(PrepareFault::DestinationTakesNoPush),
+    Ok((party, party.peer().ok_or(PrepareFault::DestinationClosed)?))
+}
+
+/// The record that custody named, or else the one that the folder has for the number.
+fn record_of(
+    records: &crate::records::RecordFolder,
+    wanted: &Wanted,
+    number: &NhsNumber,
+) -> Result<RecordRef, PrepareFault> {
+    match wanted.order.as_ref().map(|order| &order.kind) {
+        Some(CustodyKind::Release(release)) => {
+            RecordRef::parse(release.record_ref.reveal()).map_err(record_fault)
+        }
+        Some(_) | None => records.find(number).map_err(record_fault),
     }
 }
 
@@ -177,15 +215,22 @@ fn parameters(
     from_asid: model::Asid,
     to_asid: model::Asid,
 ) -> Result<Parameters, PrepareFault> {
-    let order = &wanted.order;
-    let number = order.identity.verified_number().ok_or(PrepareFault::RecordOfAnotherPatient)?;
+    let number = wanted.number().ok_or(PrepareFault::RecordOfAnotherPatient)?;
+    let from = wanted.from().ok_or(PrepareFault::DestinationUnknown)?;
     // The extract's id belongs to the patient's chain and is reused on re-export (S45, GS03).
-    let chain = ["chain", order.establishment.as_str(), order.source.as_str(), order.patient_ref.reveal()];
+    let digits = number.reveal();
+    let chain = match &wanted.order {
+        Some(order) => ["chain", from.as_str(), order.source.as_str(), order.patient_ref.reveal()],
+        None => ["chain", from.as_str(), "request", digits.as_str()],
+    };
     Ok(Parameters {
         message_id: wanted.message_id.clone(),
-        request_id: None,
-        nhs_number: *number,
-        from_ods: order.establishment.clone(),
+        request_id: wanted
+            .asked
+            .as_ref()
+            .and_then(|asked| asked.request_id.as_ref().map(ToString::to_string)),
+        nhs_number: number,
+        from_ods: from.clone(),
         to_ods: to.clone(),
         from_asid,
         to_asid,
@@ -207,17 +252,15 @@ struct Built {
 
 fn build(
     records: &crate::records::RecordFolder,
-    order: &CustodyEvent,
+    name: &RecordRef,
     parameters: &Parameters,
     header: &Header,
     signer: Option<&Signer>,
     limits: PacketLimits,
 ) -> Result<Built, PrepareFault> {
-    let CustodyKind::Release(release) = &order.kind else { return Err(PrepareFault::RecordMissing) };
-    let name = RecordRef::parse(release.record_ref.reveal()).map_err(record_fault)?;
-    let text = records.fetch(&name).map_err(record_fault)?;
+    let text = records.fetch(name).map_err(record_fault)?;
     let record = Record::parse(&text, &RecordLimits::default()).map_err(|_| PrepareFault::RecordMalformed)?;
-    let documents = look_at_documents(records, &name, &record);
+    let documents = look_at_documents(records, name, &record);
     let extract = extract::build(&record, parameters, &documents).map_err(refusal)?;
     // Before any attachment is read: what does not fit one message need not fit memory.
     let bytes = documents.bytes() + extract.xml.len() as u64;
@@ -234,7 +277,7 @@ fn build(
             }
             Content::Inline(octets) => octets.clone(),
             Content::Source(url) => records
-                .attachment(&name, url, &attachment.content_type)
+                .attachment(name, url, &attachment.content_type)
                 .and_then(crate::records::Attachment::read)
                 .map_err(record_fault)?,
         };
@@ -302,7 +345,8 @@ fn absence(fault: &RecordFault) -> extract::AbsentReason {
         | RecordFault::NotAFile
         | RecordFault::TooLarge { .. }
         | RecordFault::NotJson { .. }
-        | RecordFault::NotABundle => extract::AbsentReason::Unknown,
+        | RecordFault::NotABundle
+        | RecordFault::Several => extract::AbsentReason::Unknown,
     }
 }
 

@@ -14,6 +14,7 @@ use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
+use super::index::Index;
 use super::sniff::FileType;
 use crate::transfer::reason::PrepareFault;
 
@@ -95,6 +96,9 @@ pub enum RecordFault {
     /// JSON, but not a FHIR Bundle.
     #[error("the record is not a FHIR Bundle")]
     NotABundle,
+    /// More than one record is of the patient that was asked for.
+    #[error("more than one record is of the same patient")]
+    Several,
 }
 
 impl RecordFault {
@@ -107,7 +111,8 @@ impl RecordFault {
             | Self::NotAFile
             | Self::TooLarge { .. }
             | Self::NotJson { .. }
-            | Self::NotABundle => false,
+            | Self::NotABundle
+            | Self::Several => false,
         }
     }
 }
@@ -117,6 +122,7 @@ impl From<&RecordFault> for PrepareFault {
     fn from(fault: &RecordFault) -> Self {
         match fault {
             RecordFault::NotFound => Self::RecordMissing,
+            RecordFault::Several => Self::RecordAmbiguous,
             RecordFault::Unreadable(_) => Self::RecordUnreadable,
             RecordFault::BadName | RecordFault::Escapes | RecordFault::NotAFile => Self::RecordNameUnsafe,
             RecordFault::TooLarge { .. } => Self::RecordTooLarge,
@@ -146,6 +152,7 @@ impl Default for FolderLimits {
 pub struct RecordFolder {
     folder: OwnedFd,
     limits: FolderLimits,
+    index: Index,
 }
 
 /// An attachment, opened and looked at, not yet read.
@@ -237,7 +244,15 @@ impl RecordFolder {
     pub fn open(path: &Path, limits: FolderLimits) -> Result<Self, RecordFault> {
         let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
         let folder = rustix::fs::open(path, flags, Mode::empty()).map_err(fault)?;
-        Ok(Self { folder, limits })
+        Ok(Self { folder, limits, index: Index::default() })
+    }
+
+    pub(super) fn folder(&self) -> &OwnedFd {
+        &self.folder
+    }
+
+    pub(super) fn index(&self) -> &Index {
+        &self.index
     }
 
     /// The record's text: JSON, a Bundle, within the limit.

@@ -5,6 +5,7 @@
 
 mod filing;
 mod folder;
+mod index;
 mod sniff;
 
 pub use filing::{

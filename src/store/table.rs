@@ -9,6 +9,8 @@ pub enum Table {
     Meta = b'M',
     /// Transfers by id.
     Transfer = b'T',
+    /// Messages of transfers that go their own way, by id.
+    Message = b'P',
     /// What is due when.
     Due = b'D',
     /// Timelines.
@@ -25,9 +27,10 @@ pub enum Table {
 
 impl Table {
     /// Every table, in the order of an export.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Meta,
         Self::Transfer,
+        Self::Message,
         Self::Due,
         Self::Journal,
         Self::Outbox,
@@ -41,6 +44,7 @@ impl Table {
         match self {
             Self::Meta => "meta",
             Self::Transfer => "transfer",
+            Self::Message => "message",
             Self::Due => "due",
             Self::Journal => "journal",
             Self::Outbox => "outbox",

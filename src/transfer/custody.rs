@@ -14,9 +14,9 @@ use serde::{Deserialize, Serialize};
 pub use identity::{DateOfBirth, Identity, InvalidDate, NoNumberReason, NumberStatus, PatientNumber};
 pub use kind::{
     Correction, CorrectionAction, CorrectionReason, CriticalMedicine, CustodyKind, Database, Death,
-    DeathCertainty, DecidedBy, Decision, Destination, DestinationBasis, DiedAt, Medicines, Move, PdsUpdate,
-    Reception, ReceptionKind, Registration, RegistrationDecision, Release, ReleaseCertainty, ReleaseKind,
-    Returning,
+    DeathCertainty, DecidedBy, Decision, Destination, DestinationBasis, DiedAt, Filing, FilingDecision,
+    Medicines, Move, PdsUpdate, Reception, ReceptionKind, Registration, RegistrationDecision, Release,
+    ReleaseCertainty, ReleaseKind, Returning,
 };
 pub use opaque::{
     Actor, CaseRef, InvalidOpaque, LanguageTag, PatientRef, RecordRef, Source, StaffRole, Stay, SummaryRef,

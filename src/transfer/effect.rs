@@ -5,7 +5,8 @@ use crate::model::{ConversationId, MessageId, OdsCode, Timestamp, TransferId};
 use crate::transfer::Lane;
 use crate::transfer::custody::CustodyEvent;
 use crate::transfer::dispatch::{Dispatch, PacketRef};
-use crate::transfer::event::Arrival;
+use crate::transfer::event::{Arrival, Asked};
+use crate::transfer::outbound::Outbound;
 use crate::transfer::refusal::Refusal;
 
 /// One thing to do outside.
@@ -13,8 +14,10 @@ use crate::transfer::refusal::Refusal;
 pub enum Effect {
     /// Fetch the record, build the extract, sign and seal the packet. Brings `Prepared` or `Unprepared`.
     Prepare {
-        /// The release as the custody system described it.
-        order: Box<CustodyEvent>,
+        /// The release as the custody system described it; none where only a practice asked.
+        order: Option<Box<CustodyEvent>>,
+        /// The practice's request, where there is one.
+        asked: Option<Box<Asked>>,
         /// The practice it goes to.
         to: OdsCode,
         /// The conversation it belongs to.
@@ -42,8 +45,15 @@ pub enum Effect {
     File {
         /// What arrived.
         arrival: Box<Arrival>,
-        /// The MessageId the acknowledgement will have.
-        message_id: MessageId,
+        /// The MessageId the acknowledgement will have; none where the acknowledgement follows a decision.
+        message_id: Option<MessageId>,
+    },
+    /// Write, sign and seal a message that goes its own way. Brings `Composed` or `NotComposed`.
+    Compose {
+        /// The message.
+        outbound: Box<Outbound>,
+        /// The conversation it belongs to.
+        conversation: ConversationId,
     },
     /// Make the acknowledgement that refuses a record. Brings `Refused` or `NotFiled`.
     Refuse {
@@ -61,9 +71,11 @@ impl Effect {
     pub fn lane(&self) -> Lane {
         match self {
             Self::Send { dispatch } => Lane::Party(dispatch.to.clone()),
-            Self::Prepare { .. } | Self::Restamp { .. } | Self::File { .. } | Self::Refuse { .. } => {
-                Lane::House
-            }
+            Self::Prepare { .. }
+            | Self::Restamp { .. }
+            | Self::File { .. }
+            | Self::Refuse { .. }
+            | Self::Compose { .. } => Lane::House,
         }
     }
 }

@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::model::{ConversationId, EventId, MessageId, NhsNumber, OdsCode, Timestamp};
-use crate::transfer::custody::CustodyEvent;
+use crate::transfer::custody::{CustodyEvent, Filing};
 use crate::transfer::dispatch::{PacketRef, Transmission};
+use crate::transfer::outbound::{MessageKind, Report};
 use crate::transfer::outcome::Completeness;
 use crate::transfer::reason::{FilingFault, PrepareFault};
 use crate::transfer::refusal::Refusal;
@@ -18,12 +19,14 @@ pub enum Event {
     Custody(Box<CustodyEvent>),
     /// The transfer's deadline has passed and nobody is working on it.
     Due,
+    /// A practice asks for a record.
+    Asked(Box<Asked>),
     /// The packet lies sealed and ready.
     Prepared(Box<Prepared>),
     /// The packet could not be prepared.
     Unprepared {
-        /// The custody event it was to be prepared for.
-        order: EventId,
+        /// What it was to be prepared for.
+        basis: Basis,
         /// Why.
         fault: PrepareFault,
     },
@@ -47,13 +50,62 @@ pub enum Event {
     NotFiled(FilingFault),
     /// An operator acted.
     Act(Act),
+    /// A message that goes its own way lies ready, with what the directory says of its delivery.
+    Composed(Box<(Transmission, Contract)>),
+    /// It could not be written.
+    NotComposed(PrepareFault),
+    /// A message of this transfer ended.
+    Reported(Report),
+}
+
+/// A practice's request for a record (M1).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    /// The practice that asks.
+    pub from: OdsCode,
+    /// The establishment or practice of ours that is asked.
+    pub to: OdsCode,
+    /// The conversation it opened.
+    pub conversation: ConversationId,
+    /// Its MessageId: what our acknowledgement refers to.
+    pub message_id: MessageId,
+    /// The request's own id, which the extract repeats; some send none.
+    pub request_id: Option<MessageId>,
+    /// Whose record is asked for; none where the request could not be read.
+    pub nhs_number: Option<NhsNumber>,
+    /// When it came.
+    pub received_at: Timestamp,
+    /// Whether it was answered.
+    #[serde(default)]
+    pub answered: bool,
+    /// The sealed octets.
+    pub packet: PacketRef,
+    /// What custody last told of the person, where an earlier release is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known: Option<Box<CustodyEvent>>,
+}
+
+/// What a packet is prepared for: with another event or another request it is stale.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Basis {
+    /// The custody event.
+    pub event: Option<EventId>,
+    /// The practice's request.
+    pub request: Option<MessageId>,
+}
+
+impl Basis {
+    /// Of a custody event alone.
+    pub fn of_event(event: EventId) -> Self {
+        Self { event: Some(event), request: None }
+    }
 }
 
 /// A release's packet, ready to go.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Prepared {
-    /// The custody event it was prepared for: a later one may have changed record or destination meanwhile.
-    pub order: EventId,
+    /// What it was prepared for: a later event or request may have changed record or destination meanwhile.
+    pub basis: Basis,
     /// The party it goes to.
     pub to: OdsCode,
     /// The sealed packet.
@@ -106,6 +158,9 @@ pub struct Acknowledgement {
     pub message_id: MessageId,
     /// The message it answers: a MessageId or wrapper id of ours.
     pub refers_to: Option<MessageId>,
+    /// Of what kind that message is, where it is one that went its own way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub about: Option<MessageKind>,
     /// AA, or AE and AR, which are read alike.
     pub positive: bool,
     /// The response code as sent; none with AA, and sometimes none at all.
@@ -129,6 +184,12 @@ pub struct Arrival {
     pub message_id: MessageId,
     /// Whose record it is; none where it could not be read.
     pub nhs_number: Option<NhsNumber>,
+    /// The EhrRequest it answers, if it names one (§1.2).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<MessageId>,
+    /// Whether the system that sends it is the one the directory names for its sender.
+    #[serde(default = "yes")]
+    pub system_known: bool,
     /// Size of the packet in bytes.
     pub bytes: u64,
     /// How many documents came with it.
@@ -144,6 +205,10 @@ pub struct Arrival {
     pub refusal: Option<Refusal>,
 }
 
+fn yes() -> bool {
+    true
+}
+
 /// A received record lies where the clinical system takes it from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Filed {
@@ -153,6 +218,8 @@ pub struct Filed {
     pub account: Option<PacketRef>,
     /// The acknowledgement, sealed and ready, and what the directory says of its delivery. None when policy gives none.
     pub acknowledgement: Option<(Transmission, Contract)>,
+    /// What policy decides at once about a record that was asked for; none where the clinical system decides.
+    pub decision: Option<Filing>,
 }
 
 /// What an operator did.
@@ -174,6 +241,8 @@ pub enum Verb {
     Retry,
     /// Stop.
     Cancel,
+    /// Say in the clinical system's place what became of a received record.
+    Decide(Filing),
     /// Take the sealed packet out: a record is disclosed, nothing changes.
     DisclosePacket,
     /// Take the sealed receipt out; nothing changes.
@@ -186,6 +255,7 @@ impl Verb {
         match self {
             Self::Retry => "retry",
             Self::Cancel => "cancel",
+            Self::Decide(_) => "decide",
             Self::DisclosePacket => "packet exported",
             Self::DiscloseReceipt => "receipt exported",
         }
@@ -195,7 +265,27 @@ impl Verb {
     pub fn only_looks(self) -> bool {
         match self {
             Self::DisclosePacket | Self::DiscloseReceipt => true,
-            Self::Retry | Self::Cancel => false,
+            Self::Retry | Self::Cancel | Self::Decide(_) => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn acts_are_stored_under_the_words_they_always_had() {
+        let stored = [
+            (Verb::Retry, r#""retry""#),
+            (Verb::Cancel, r#""cancel""#),
+            (Verb::DisclosePacket, r#""disclose-packet""#),
+            (Verb::DiscloseReceipt, r#""disclose-receipt""#),
+            (Verb::Decide(Filing::FiledAsAttachment), r#"{"decide":"filed_as_attachment"}"#),
+        ];
+        for (verb, json) in stored {
+            assert_eq!(serde_json::to_string(&verb).unwrap(), json, "timelines are kept for ever");
+            assert_eq!(serde_json::from_str::<Verb>(json).unwrap(), verb);
         }
     }
 }

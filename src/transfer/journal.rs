@@ -2,11 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::Timestamp;
+use crate::model::{OdsCode, Timestamp};
+use crate::transfer::custody::Filing;
 use crate::transfer::event::Act;
+use crate::transfer::outbound::{Fate, MessageKind};
 use crate::transfer::outcome::Completeness;
 use crate::transfer::reason::{Delay, Ending, Hold, PrepareFault};
-use crate::transfer::refusal::Refusal;
+use crate::transfer::refusal::{Refusal, RequestRefusal};
 use crate::transfer::verdict::Verdict;
 
 /// One line of the timeline.
@@ -109,6 +111,49 @@ pub enum What {
         /// Whether its signature was verified.
         signed: bool,
     },
+    /// A practice asks for the record.
+    Asked {
+        /// Who.
+        practice: OdsCode,
+    },
+    /// A practice's request is turned down, and it is told so.
+    RequestRefused {
+        /// Why.
+        why: RequestRefusal,
+    },
+    /// The record is asked for.
+    Requesting {
+        /// Of whom.
+        practice: OdsCode,
+    },
+    /// The practice answered our request.
+    RequestAnswered {
+        /// Whether it sends the record.
+        positive: bool,
+        /// The response code as sent.
+        code: Option<String>,
+        /// Whether it changed anything.
+        counts: bool,
+    },
+    /// A message that goes its own way ended.
+    Message {
+        /// Of what kind it was.
+        kind: MessageKind,
+        /// How it ended.
+        #[serde(flatten)]
+        fate: Fate,
+        /// Attempts it took.
+        attempts: u32,
+    },
+    /// A day passed without the record that was asked for: reported.
+    Silent,
+    /// It was decided what became of the record: by the clinical system, an operator or the settings, as told before.
+    Decided {
+        /// What.
+        filing: Filing,
+    },
+    /// Nobody has decided on the record: reported (S79).
+    Undecided,
     /// A received record was put where the clinical system takes it from.
     Filed,
     /// A received record will not be filed, and its sender is told.
@@ -182,6 +227,25 @@ impl What {
                 "extract arrived: {bytes} bytes, {attachments} documents, {}",
                 if *signed { "signature verified" } else { "unsigned as agreed" }
             ),
+            Self::Asked { practice } => format!("{practice} asks for the record"),
+            Self::RequestRefused { why } => {
+                format!("the request is turned down with code {}: {}", why.code(), why.words())
+            }
+            Self::Requesting { practice } => format!("the record is asked of {practice}"),
+            Self::RequestAnswered { positive, code, counts } => {
+                let answer = match (positive, code) {
+                    (true, _) => "the practice says that it sends the record".to_owned(),
+                    (false, Some(code)) => format!("the practice answered our request with code {code}"),
+                    (false, None) => "the practice refused our request without a code".to_owned(),
+                };
+                if *counts { answer } else { format!("{answer}; this changes nothing") }
+            }
+            Self::Message { kind, fate, attempts } => {
+                format!("{} {} (attempts: {attempts})", kind.words(), fate.words())
+            }
+            Self::Silent => "no record within a day; reported".to_owned(),
+            Self::Decided { filing } => format!("decided: {}", filing.words()),
+            Self::Undecided => "nobody has decided on the record; reported".to_owned(),
             Self::Filed => "filed for the clinical system".to_owned(),
             Self::Refused { refusal } => {
                 format!("not filed, and its sender is told code {}: {}", refusal.code(), refusal.words())

@@ -1,9 +1,9 @@
 //! What a transfer is and how it changes. Pure: [`Transfer::step`] takes an event and the time, and returns the next
 //! state with what should be done, recorded and published. No clock, no randomness, no IO.
 //!
-//! Reading order: `custody` and `event` (what can happen), `release` and `received` (how each kind of transfer takes
-//! it), `delivery` and `dispatch` (a message on its way), `retry`, `breaker`, `verdict`, `response_code`, `reason`,
-//! `journal`, `effect`, `outcome`.
+//! Reading order: `custody` and `event` (what can happen), `release`, `reception` and `received` (how each kind of transfer
+//! takes it), `outbound` (its messages that go their own way), `delivery` and `dispatch` (a message on its way), `retry`,
+//! `breaker`, `verdict`, `response_code`, `reason`, `journal`, `effect`, `outcome`.
 
 pub mod breaker;
 pub mod custody;
@@ -12,9 +12,11 @@ pub mod dispatch;
 pub mod effect;
 pub mod event;
 pub mod journal;
+pub mod outbound;
 pub mod outcome;
 pub mod reason;
 mod received;
+mod reception;
 pub mod refusal;
 mod release;
 pub mod response_code;
@@ -26,10 +28,12 @@ use serde::{Deserialize, Serialize};
 use crate::model::{ConversationId, MessageId, OdsCode, Timestamp, TransferId};
 use crate::transfer::custody::{CustodyEvent, CustodyKind};
 use crate::transfer::effect::Effect;
-use crate::transfer::event::{Arrival, Event};
+use crate::transfer::event::{Arrival, Asked, Event};
 use crate::transfer::journal::What;
+use crate::transfer::outbound::{Outbound, Report};
 use crate::transfer::outcome::{Outcome, OutcomeId, OutcomeKind};
 pub use crate::transfer::received::{Received, ReceivedState};
+pub use crate::transfer::reception::{Reception, ReceptionState, Request};
 pub use crate::transfer::release::{Release, ReleaseState, Reported};
 
 /// One patient, one registration, one direction.
@@ -59,6 +63,10 @@ pub enum Case {
     Release(Box<Release>),
     /// A record came to us.
     Received(Box<Received>),
+    /// A person enters custody; we ask for the record.
+    Reception(Box<Reception>),
+    /// One message of a transfer that goes its own way. Never listed by itself.
+    Outbound(Box<Outbound>),
     /// A custody event whose behaviour comes later: kept, shown, never dropped.
     Noted(Box<CustodyEvent>),
 }
@@ -74,6 +82,10 @@ pub struct Step {
     pub entries: Vec<What>,
     /// What the custody system is told.
     pub outcomes: Vec<Outcome>,
+    /// Messages that go their own way, each a record of its own from now on.
+    pub messages: Vec<Transfer>,
+    /// What the transfer that it belongs to hears of it.
+    pub report: Option<(TransferId, Report)>,
 }
 
 /// The event does not belong to the state; nothing changes.
@@ -127,18 +139,32 @@ impl Transfer {
             CustodyKind::Release(_) if !is_history(event, now) => {
                 TransferId::derived(&["release", event.source.as_str(), event.stay.reveal()])
             }
+            CustodyKind::Reception(_) | CustodyKind::RegistrationDecision(_) if !is_history(event, now) => {
+                TransferId::derived(&["reception", event.source.as_str(), event.stay.reveal()])
+            }
             CustodyKind::Release(_)
             | CustodyKind::Reception(_)
             | CustodyKind::Move(_)
             | CustodyKind::RegistrationDecision(_)
             | CustodyKind::Correction(_)
-            | CustodyKind::Death(_) => TransferId::derived(&["noted", &event.event_id.to_string()]),
+            | CustodyKind::Death(_)
+            | CustodyKind::FilingDecision(_) => Self::id_for_noted(event),
         }
+    }
+
+    /// The identity of an event that stands for itself.
+    pub fn id_for_noted(event: &CustodyEvent) -> TransferId {
+        TransferId::derived(&["noted", &event.event_id.to_string()])
     }
 
     /// The identity of the transfer that an extract of `conversation` from `from` belongs to.
     pub fn id_for_arrival(from: &OdsCode, conversation: ConversationId) -> TransferId {
         TransferId::derived(&["received", from.as_str(), &conversation.to_string()])
+    }
+
+    /// The identity of the transfer that a practice's request opens.
+    pub fn id_for_request(asked: &Asked) -> TransferId {
+        TransferId::derived(&["request", asked.from.as_str(), &asked.conversation.to_string()])
     }
 
     /// The identity of the transfer that a further extract of the same conversation opens, only to be refused.
@@ -153,19 +179,37 @@ impl Transfer {
         match event {
             Event::Custody(custody) => {
                 let conversation = ConversationId::derived(&["conversation", &id.to_string()]);
-                let release = matches!(custody.kind, CustodyKind::Release(_)) && !is_history(custody, now);
-                let case = if release {
-                    Case::Release(Box::new(Release::new((**custody).clone(), now)))
-                } else {
-                    Case::Noted(custody.clone())
+                let order = || (**custody).clone();
+                let case = match &custody.kind {
+                    _ if is_history(custody, now) => Case::Noted(custody.clone()),
+                    CustodyKind::Release(_) => {
+                        Case::Release(Box::new(Release::new(Some(order()), None, now)))
+                    }
+                    CustodyKind::Reception(_) | CustodyKind::RegistrationDecision(_) => {
+                        Case::Reception(Box::new(Reception::new(order(), now)))
+                    }
+                    CustodyKind::Move(_)
+                    | CustodyKind::Correction(_)
+                    | CustodyKind::Death(_)
+                    | CustodyKind::FilingDecision(_) => Case::Noted(custody.clone()),
                 };
                 let mut step = Step::new(Self::fresh(id, conversation, case, now));
                 step.note_event(custody);
-                if release {
-                    release::gate(&mut step, now);
-                } else {
-                    step.publish_noted(custody, now);
+                match &step.next.case {
+                    Case::Release(_) => release::gate(&mut step, now),
+                    Case::Reception(_) => reception::gate(&mut step, now),
+                    Case::Received(_) | Case::Outbound(_) | Case::Noted(_) => {
+                        step.publish_noted(custody, now)
+                    }
                 }
+                Ok(step)
+            }
+            Event::Asked(asked) => {
+                let order = asked.known.as_deref().cloned();
+                let case = Case::Release(Box::new(Release::new(order, Some((**asked).clone()), now)));
+                let mut step = Step::new(Self::fresh(id, asked.conversation, case, now));
+                step.entries.push(What::Asked { practice: asked.from.clone() });
+                release::gate_request(&mut step, now);
                 Ok(step)
             }
             Event::Arrived(arrival) => {
@@ -194,6 +238,8 @@ impl Transfer {
         match &self.case {
             Case::Release(_) => release::step(&mut step, event, now)?,
             Case::Received(_) => received::step(&mut step, event, now)?,
+            Case::Reception(_) => reception::step(&mut step, event, now)?,
+            Case::Outbound(_) => outbound::step(&mut step, event, now)?,
             Case::Noted(_) => return Err(self.illegal(event)),
         }
         if event.is_from_outside() || step.next.milestone() != self.milestone() {
@@ -211,7 +257,7 @@ impl Transfer {
                 }
                 state => state.label(),
             },
-            Case::Received(_) | Case::Noted(_) => self.label(),
+            Case::Received(_) | Case::Reception(_) | Case::Outbound(_) | Case::Noted(_) => self.label(),
         }
     }
 
@@ -225,6 +271,8 @@ impl Transfer {
         match &self.case {
             Case::Release(release) => release.waits(),
             Case::Received(received) => received.waits(),
+            Case::Reception(reception) => reception.waits(),
+            Case::Outbound(outbound) => outbound.waits(),
             Case::Noted(_) => Waits::default(),
         }
     }
@@ -232,6 +280,10 @@ impl Transfer {
     /// Every label there is.
     pub const LABELS: &'static [&'static str] = &[
         "awaiting-confirmation",
+        "awaiting-registration",
+        "requesting",
+        "requested",
+        "awaiting-decision",
         "preparing",
         "delivering",
         "awaiting-acknowledgement",
@@ -246,6 +298,8 @@ impl Transfer {
         "cancelled",
         "filed",
         "refused",
+        "no-transfer",
+        "request-refused",
         "noted",
     ];
 
@@ -254,6 +308,8 @@ impl Transfer {
         match &self.case {
             Case::Release(release) => release.state.label(),
             Case::Received(received) => received.state.label(),
+            Case::Reception(reception) => reception.state.label(),
+            Case::Outbound(outbound) => outbound.label(),
             Case::Noted(_) => "noted",
         }
     }
@@ -267,7 +323,17 @@ impl Transfer {
     pub fn has_ended(&self) -> bool {
         matches!(
             self.label(),
-            "integrated" | "suppressed" | "not-integrated" | "unanswered" | "cancelled" | "filed" | "refused"
+            "integrated"
+                | "suppressed"
+                | "not-integrated"
+                | "unanswered"
+                | "cancelled"
+                | "filed"
+                | "refused"
+                | "no-transfer"
+                | "request-refused"
+                | "sent"
+                | "not-sent"
         )
     }
 
@@ -278,7 +344,9 @@ impl Transfer {
             Case::Received(received) => {
                 received.delivery().map(|d| d.dispatch.message_id.clone()).into_iter().collect()
             }
-            Case::Noted(_) => Vec::new(),
+            Case::Outbound(outbound) => vec![outbound.message_id.clone()],
+            // Its messages go their own way.
+            Case::Reception(_) | Case::Noted(_) => Vec::new(),
         }
     }
 
@@ -300,6 +368,7 @@ impl Event {
             | Self::LateSignal(_)
             | Self::Acknowledged(_)
             | Self::Arrived(_)
+            | Self::Asked(_)
             | Self::Act(_) => true,
             Self::Due
             | Self::Prepared(_)
@@ -309,7 +378,10 @@ impl Event {
             | Self::Answered(_)
             | Self::Filed(_)
             | Self::Refused(_)
-            | Self::NotFiled(_) => false,
+            | Self::NotFiled(_)
+            | Self::Composed(_)
+            | Self::NotComposed(_)
+            | Self::Reported(_) => false,
         }
     }
 
@@ -326,17 +398,29 @@ impl Event {
             Self::LateSignal(_) => "a late signal",
             Self::Acknowledged(_) => "an acknowledgement",
             Self::Arrived(_) => "an extract",
+            Self::Asked(_) => "a request",
             Self::Filed(_) => "a filing",
             Self::Refused(_) => "a refusal",
             Self::NotFiled(_) => "a failed filing",
             Self::Act(_) => "an operator's act",
+            Self::Composed(_) => "a written message",
+            Self::NotComposed(_) => "a message that could not be written",
+            Self::Reported(_) => "the end of a message",
         }
     }
 }
 
 impl Step {
-    fn new(next: Transfer) -> Self {
-        Self { next, effect: None, entries: Vec::new(), outcomes: Vec::new() }
+    /// Nothing follows but the state.
+    pub fn new(next: Transfer) -> Self {
+        Self {
+            next,
+            effect: None,
+            entries: Vec::new(),
+            outcomes: Vec::new(),
+            messages: Vec::new(),
+            report: None,
+        }
     }
 
     fn note_event(&mut self, event: &CustodyEvent) {
@@ -355,18 +439,23 @@ impl Step {
         next.outcomes += 1;
         let (order, practice, attempts, completeness) = match &next.case {
             Case::Release(release) => (
-                Some(&release.order),
+                release.order.as_ref(),
                 release.destination().cloned(),
                 release.delivery().map_or(0, |d| d.dispatch.attempts),
                 release.completeness,
             ),
             Case::Received(received) => (None, Some(received.arrival.from.clone()), 0, received.completeness),
+            Case::Reception(reception) => {
+                (Some(&reception.order), reception.practice().cloned(), 0, reception.completeness)
+            }
+            Case::Outbound(_) => (None, None, 0, None),
             Case::Noted(event) => (Some(&**event), None, 0, None),
         };
         let response_code = match &next.case {
             Case::Release(release) => release.response_code().map(str::to_owned),
             Case::Received(received) => received.arrival.refusal.map(|refusal| refusal.code().to_owned()),
-            Case::Noted(_) => None,
+            Case::Reception(reception) => reception.response_code().map(str::to_owned),
+            Case::Outbound(_) | Case::Noted(_) => None,
         };
         self.outcomes.push(Outcome {
             outcome_id: OutcomeId::derived(&["outcome", &next.id.to_string(), &number]),

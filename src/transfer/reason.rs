@@ -4,7 +4,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::transfer::refusal::Refusal;
+use crate::transfer::custody::{Filing, Returning};
+use crate::transfer::outcome::OutcomeKind;
+use crate::transfer::refusal::{Refusal, RequestRefusal};
+use crate::transfer::response_code::ResponseCode;
 use crate::transfer::verdict::{Refused, TryAgain};
 
 /// Why a packet could not be prepared.
@@ -21,6 +24,8 @@ pub enum PrepareFault {
     RecordTooLarge,
     /// The record's name is not one a file may have.
     RecordNameUnsafe,
+    /// More than one record is of the patient that a practice asked for.
+    RecordAmbiguous,
     /// The record has no patient.
     RecordWithoutPatient,
     /// The record's NHS number is not the event's (hazard H1).
@@ -41,6 +46,8 @@ pub enum PrepareFault {
     SigningUnavailable,
     /// The packet could not be put on disk.
     StorageFailed,
+    /// Both ends are served by this daemon: they share a database, and no message goes (S268).
+    SamePremises,
 }
 
 /// Whether time can mend a fault, or only a person.
@@ -70,7 +77,9 @@ impl PrepareFault {
             | Self::ExtractInvalid
             | Self::TooLargeForOneMessage
             | Self::DestinationClosed
-            | Self::DestinationTakesNoPush => Remedy::Person,
+            | Self::DestinationTakesNoPush
+            | Self::RecordAmbiguous
+            | Self::SamePremises => Remedy::Person,
         }
     }
 
@@ -89,6 +98,9 @@ impl PrepareFault {
             }
             Self::RecordNameUnsafe => {
                 "the record's name, or a link in its place, leads out of the records folder; correct it there"
+            }
+            Self::RecordAmbiguous => {
+                "more than one record is of this patient; have the clinical system leave one"
             }
             Self::RecordWithoutPatient => {
                 "the custody record has no patient; have the clinical system write it again"
@@ -110,6 +122,7 @@ impl PrepareFault {
             }
             Self::SigningUnavailable => "the signing key cannot be used; check [signing] in the settings",
             Self::StorageFailed => "the packet could not be put on disk; check free space and permissions",
+            Self::SamePremises => "both ends are served by this daemon: the record moves without messages",
         }
     }
 }
@@ -233,12 +246,125 @@ pub enum Hold {
     AcknowledgementRefused(Refused),
     /// A received record cannot be filed, however often it is tried.
     Filing(FilingFault),
+    /// The record that came is not the one that was asked for (hazard H1).
+    WrongRecord(Mismatch),
+    /// What PDS said is too old to send on, or was never told (S31, hazard H5).
+    RecheckWanted,
+}
+
+/// In what a record that came differs from the one that was asked for (gp2gp reference §2.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mismatch {
+    /// It is of another person.
+    Person,
+    /// It is for another organisation.
+    Destination,
+    /// It comes from another organisation, or another system of it.
+    Sender,
+    /// It answers another request.
+    Request,
+}
+
+impl Mismatch {
+    /// For an operator.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Person => "the record that came is of another person than was asked for",
+            Self::Destination => "the record that came is for another organisation",
+            Self::Sender => "the record that came is from another system than was asked",
+            Self::Request => "the record that came answers another request",
+        }
+    }
+}
+
+/// Why no record is asked for (gp2gp reference §2.1): the gate, with the failure point, type and code of the national
+/// management information.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NoTransfer {
+    /// The registration is not permanent (S10).
+    Temporary,
+    /// The person does not want to register.
+    Declined,
+    /// The person was not registered.
+    NotRegistered,
+    /// The record is sensitive (TD 5.3.2).
+    Sensitive,
+    /// PDS says that the person has died.
+    Deceased,
+    /// There is no NHS number.
+    NoNumber,
+    /// Nobody knows a practice before (TD04).
+    NoPreviousPractice,
+    /// The practice before is this one (S15).
+    AlreadyHere,
+    /// Both share a database (S268).
+    Internal,
+    /// PDS did not take the registration (S17).
+    PdsUpdateFailed,
+    /// The directory does not know the practice (TD12).
+    NotInDirectory,
+    /// The practice takes no part in GP2GP, or no longer does.
+    TakesNoPart,
+}
+
+impl NoTransfer {
+    /// The reason in one word, for machines.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Temporary => "temporary",
+            Self::Declined => "declined",
+            Self::NotRegistered => "not_registered",
+            Self::Sensitive => "sensitive",
+            Self::Deceased => "deceased",
+            Self::NoNumber => "no_number",
+            Self::NoPreviousPractice => "no_previous_practice",
+            Self::AlreadyHere => "already_here",
+            Self::Internal => "internal",
+            Self::PdsUpdateFailed => "pds_update_failed",
+            Self::NotInDirectory => "not_in_directory",
+            Self::TakesNoPart => "takes_no_part",
+        }
+    }
+
+    /// The outcome that tells the custody system of it.
+    pub fn outcome(self) -> OutcomeKind {
+        match self {
+            Self::Internal => OutcomeKind::Internal,
+            _ => OutcomeKind::NoTransfer,
+        }
+    }
+
+    /// What it means and what to do, for an operator.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Temporary => "the registration is temporary; only a permanent one moves a record",
+            Self::Declined => "the person did not want to register; nothing is asked for",
+            Self::NotRegistered => "the person was not registered; send a new decision once they are",
+            Self::Sensitive => "the record is sensitive; nothing may be asked for",
+            Self::Deceased => "PDS says the person has died; nothing is asked for",
+            Self::NoNumber => "the person has no NHS number; send the event again once they are traced",
+            Self::NoPreviousPractice => {
+                "no practice before is known; ask the person, and send a new decision"
+            }
+            Self::AlreadyHere => "the practice before is this one; the record is here",
+            Self::Internal => "both ends share a clinical system; the record moves without messages",
+            Self::PdsUpdateFailed => {
+                "PDS did not take the registration; try that again, then send a new decision"
+            }
+            Self::NotInDirectory => "the directory does not know the practice before; correct the directory",
+            Self::TakesNoPart => "the practice before takes no part in GP2GP; ask for paper",
+        }
+    }
 }
 
 impl Hold {
     /// The reason in one word, for machines.
     pub fn code(self) -> &'static str {
         match self {
+            Self::WrongRecord(_) => "wrong_record",
+            Self::RecheckWanted => "recheck_wanted",
             Self::NoNumber => "no_number",
             Self::NumberUnverified => "number_unverified",
             Self::SensitivityUnknown => "sensitivity_unknown",
@@ -286,6 +412,15 @@ impl Hold {
                 return format!("the practice's system refused the message: {}", why.words());
             }
             Self::Filing(fault) => return format!("a received record is not filed: {}", fault.words()),
+            Self::RecheckWanted => {
+                "what PDS said of the person is too old to send on; send the event again with fresh PDS facts"
+            }
+            Self::WrongRecord(mismatch) => {
+                return format!(
+                    "{}; treat as an identity incident, and cancel to refuse it",
+                    mismatch.words()
+                );
+            }
             Self::AcknowledgementRefused(why) => {
                 return format!("the sender's system refused our acknowledgement: {}", why.words());
             }
@@ -329,9 +464,44 @@ pub enum Ending {
         /// Why.
         refusal: Refusal,
     },
+    /// No record was asked for.
+    NoTransfer {
+        /// Why.
+        why: NoTransfer,
+    },
+    /// The practice refused our request (Q3); a record that still comes is honoured.
+    RequestRefused {
+        /// The response code as sent, or `unknown`.
+        code: String,
+    },
+    /// Our request could not be delivered (TD18.1); a record that still comes is honoured.
+    RequestUndelivered,
+    /// Eight days without the record (Q22); one that still comes is honoured.
+    RequestUnanswered,
+    /// A practice asked for a record and was told why it does not get it (A2, A4).
+    RequestTurnedDown {
+        /// Why.
+        why: RequestRefusal,
+    },
+    /// The clinical system decided on the record that came.
+    Decided {
+        /// What.
+        filing: Filing,
+    },
 }
 
 impl Ending {
+    /// The response code that was given to us, or that we gave.
+    pub fn response_code(&self, returning: Returning) -> Option<&str> {
+        match self {
+            Self::NotIntegrated { code } | Self::RequestRefused { code } => Some(code),
+            Self::Refused { refusal } => Some(refusal.code()),
+            Self::RequestTurnedDown { why } => Some(why.code()),
+            Self::Decided { filing } => filing.code(returning),
+            _ => None,
+        }
+    }
+
     /// For an operator.
     pub fn words(&self) -> String {
         let words = match self {
@@ -351,6 +521,16 @@ impl Ending {
             Self::Refused { refusal } => {
                 return format!("its sender was told code {}: {}", refusal.code(), refusal.words());
             }
+            Self::NoTransfer { why } => why.words(),
+            Self::RequestRefused { code } => {
+                return format!("the practice refused our request; {}", ResponseCode::parse(code).words());
+            }
+            Self::RequestUndelivered => "our request could not be delivered; telephone the practice",
+            Self::RequestUnanswered => "eight days passed without the record; telephone the practice",
+            Self::RequestTurnedDown { why } => {
+                return format!("the practice that asked was told code {}: {}", why.code(), why.words());
+            }
+            Self::Decided { filing } => filing.words(),
         };
         words.to_owned()
     }

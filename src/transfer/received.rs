@@ -167,9 +167,14 @@ pub(super) fn step(step: &mut Step, event: &Event, now: Timestamp) -> Result<(),
             Ok(())
         }
         Event::Act(act) => on_act(step, act, now).ok_or(illegal),
-        Event::Custody(_) | Event::Prepared(_) | Event::Unprepared { .. } | Event::Acknowledged(_) => {
-            Err(illegal)
-        }
+        Event::Custody(_)
+        | Event::Asked(_)
+        | Event::Prepared(_)
+        | Event::Unprepared { .. }
+        | Event::Acknowledged(_)
+        | Event::Composed(_)
+        | Event::NotComposed(_)
+        | Event::Reported(_) => Err(illegal),
     }
 }
 
@@ -181,7 +186,7 @@ pub(super) fn note_arrival(step: &mut Step, arrival: &Arrival, now: Timestamp) {
     match arrival.refusal {
         None => {}
         Some(refusal @ Refusal::Duplicate) => step.entries.push(What::Refused { refusal }),
-        Some(refusal @ (Refusal::Unreadable | Refusal::FilingFailed)) => step.refuse(refusal, now),
+        Some(refusal) => step.refuse(refusal, now),
     }
 }
 
@@ -206,7 +211,9 @@ fn on_due(step: &mut Step, now: Timestamp) -> Option<()> {
             let refusal = arrival.refusal?;
             step.effect = Some(Effect::Refuse { arrival, refusal, message_id });
         }
-        ReceivedState::Filing { .. } => step.effect = Some(Effect::File { arrival, message_id }),
+        ReceivedState::Filing { .. } => {
+            step.effect = Some(Effect::File { arrival, message_id: Some(message_id) })
+        }
         ReceivedState::Acknowledging { delivery } => {
             if now.since(delivery.dispatch.first_attempt_at) >= GIVE_UP_AFTER {
                 let delivery = Some(delivery.clone());
@@ -339,6 +346,8 @@ fn on_act(step: &mut Step, act: &Act, now: Timestamp) -> Option<()> {
         }
         // Recorded before the state is asked.
         (_, Verb::DisclosePacket | Verb::DiscloseReceipt) => return None,
+        // A record that nobody asked for is answered as policy says, and by nobody's decision.
+        (_, Verb::Decide(_)) => return None,
         // A record that arrived is filed or refused; nobody may make it vanish.
         (ReceivedState::Filing { .. } | ReceivedState::Refusing { .. }, Verb::Cancel)
         | (ReceivedState::Ended { .. }, _) => return None,
@@ -366,7 +375,7 @@ impl Step {
     fn received(&mut self) -> Option<&mut Received> {
         match &mut self.next.case {
             Case::Received(received) => Some(received),
-            Case::Release(_) | Case::Noted(_) => None,
+            Case::Release(_) | Case::Reception(_) | Case::Outbound(_) | Case::Noted(_) => None,
         }
     }
 

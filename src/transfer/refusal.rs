@@ -14,6 +14,12 @@ pub enum Refusal {
     Duplicate,
     /// It could not be filed, and an operator gave it up (11, Q13).
     FilingFailed,
+    /// A person says that it is another person's, or the wrong record: of a new patient (28, Q14).
+    WrongRecord,
+    /// The same of a returning patient (17, Q14).
+    WrongRecordReturning,
+    /// Nobody here asked for it (09, Q21).
+    NotRequested,
 }
 
 impl Refusal {
@@ -23,6 +29,9 @@ impl Refusal {
             Self::Unreadable => "21",
             Self::Duplicate => "12",
             Self::FilingFailed => "11",
+            Self::WrongRecord => "28",
+            Self::WrongRecordReturning => "17",
+            Self::NotRequested => "09",
         }
     }
 
@@ -32,6 +41,8 @@ impl Refusal {
             Self::Unreadable => "unreadable",
             Self::Duplicate => "duplicate",
             Self::FilingFailed => "filing_failed",
+            Self::WrongRecord | Self::WrongRecordReturning => "wrong_record",
+            Self::NotRequested => "not_requested",
         }
     }
 
@@ -41,6 +52,10 @@ impl Refusal {
             Self::Unreadable => "the record could not be read",
             Self::Duplicate => "the record of this transfer was received before",
             Self::FilingFailed => "the record could not be filed",
+            Self::WrongRecord | Self::WrongRecordReturning => {
+                "the record is of another person, or the wrong one"
+            }
+            Self::NotRequested => "the record was not asked for",
         }
     }
 
@@ -48,7 +63,51 @@ impl Refusal {
     pub fn may_come_again(self) -> bool {
         match self {
             Self::Unreadable | Self::FilingFailed => true,
-            Self::Duplicate => false,
+            Self::Duplicate | Self::WrongRecord | Self::WrongRecordReturning | Self::NotRequested => false,
+        }
+    }
+}
+
+/// Why a practice that asks for a record does not get it (gp2gp reference §3.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RequestRefusal {
+    /// The request could not be read, or is of the older form (18, TD51.1, S230).
+    Unreadable,
+    /// The patient is not known here (06, S30).
+    UnknownPatient,
+    /// PDS names another practice, or none (19, S31).
+    AnotherPractice,
+    /// The record could not be built, or not within a day (10, S32).
+    NotBuilt,
+    /// The record does not fit one message (23, TD53.3).
+    TooLarge,
+    /// The directory does not know how to reach the practice (24, C11).
+    NotInDirectory,
+}
+
+impl RequestRefusal {
+    /// The response code.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Unreadable => "18",
+            Self::UnknownPatient => "06",
+            Self::AnotherPractice => "19",
+            Self::NotBuilt => "10",
+            Self::TooLarge => "23",
+            Self::NotInDirectory => "24",
+        }
+    }
+
+    /// In words that suit the practice's screen as well as ours.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Unreadable => "the request could not be read",
+            Self::UnknownPatient => "the patient is not known here",
+            Self::AnotherPractice => "PDS names another practice as the patient's",
+            Self::NotBuilt => "the record could not be built",
+            Self::TooLarge => "the record does not fit one message",
+            Self::NotInDirectory => "the directory has no single entry for the practice",
         }
     }
 }

@@ -7,18 +7,20 @@ mod acts;
 mod answers;
 mod change;
 mod plan;
+mod request;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{EventId, MessageId, OdsCode, Timestamp};
-use crate::transfer::custody::{CustodyEvent, CustodyKind, Release as ReleaseFacts};
+use crate::model::{MessageId, OdsCode, Timestamp};
+use crate::transfer::custody::{CustodyEvent, CustodyKind, Filing, Release as ReleaseFacts};
 use crate::transfer::delivery::Delivery;
 use crate::transfer::dispatch::PacketRef;
 use crate::transfer::effect::Effect;
-use crate::transfer::event::Event;
+use crate::transfer::event::{Asked, Basis, Event};
 use crate::transfer::journal::What;
 use crate::transfer::outcome::Completeness;
 use crate::transfer::reason::{Ending, Hold, PrepareFault};
+use crate::transfer::refusal::RequestRefusal;
 use crate::transfer::retry::{GIVE_UP_AFTER, OVERDUE_AFTER, UNDELIVERED_AFTER};
 use crate::transfer::{Illegal, Step, Waits};
 
@@ -26,12 +28,16 @@ use acts::on_act;
 use answers::{on_acknowledged, on_answered, on_late_signal};
 pub(super) use plan::gate;
 use plan::{on_custody, on_prepared, on_unprepared};
+pub(super) use request::gate_request;
 
 /// A release and where it stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Release {
-    /// What the custody system last told us.
-    pub order: CustodyEvent,
+    /// What the custody system last told us; none where only a practice asked.
+    pub order: Option<CustodyEvent>,
+    /// The practice's request, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<Asked>,
     /// Where it stands.
     pub state: ReleaseState,
     /// What became of each entry of the record, once it was mapped.
@@ -121,9 +127,10 @@ pub enum ReleaseState {
 
 impl Release {
     /// A release as the event describes it, before anything was decided.
-    pub(super) fn new(order: CustodyEvent, now: Timestamp) -> Self {
+    pub(super) fn new(order: Option<CustodyEvent>, asked: Option<Asked>, now: Timestamp) -> Self {
         Self {
             order,
+            asked,
             state: ReleaseState::Preparing { due: now, failures: 0, fault: None, since: now },
             completeness: None,
             account: None,
@@ -137,24 +144,34 @@ impl Release {
 
     /// What the event says of the release.
     pub fn facts(&self) -> Option<&ReleaseFacts> {
-        match &self.order.kind {
+        match &self.order.as_ref()?.kind {
             CustodyKind::Release(facts) => Some(facts),
             CustodyKind::Reception(_)
             | CustodyKind::Move(_)
             | CustodyKind::RegistrationDecision(_)
             | CustodyKind::Correction(_)
-            | CustodyKind::Death(_) => None,
+            | CustodyKind::Death(_)
+            | CustodyKind::FilingDecision(_) => None,
         }
     }
 
-    /// The practice it goes to, as far as the custody system knows.
+    /// The practice it goes to: the one that asked, or else the one the custody system knows.
     pub fn destination(&self) -> Option<&OdsCode> {
-        self.facts().and_then(|facts| facts.destination.as_ref()).map(|d| &d.practice)
+        let told = || self.facts().and_then(|facts| facts.destination.as_ref()).map(|d| &d.practice);
+        self.asked.as_ref().map(|asked| &asked.from).or_else(told)
     }
 
-    /// Whether a packet is being prepared for that event.
-    fn prepares(&self, order: EventId) -> bool {
-        matches!(self.state, ReleaseState::Preparing { .. }) && self.order.event_id == order
+    /// What its packet is prepared for.
+    pub fn basis(&self) -> Basis {
+        Basis {
+            event: self.order.as_ref().map(|order| order.event_id),
+            request: self.asked.as_ref().map(|asked| asked.message_id.clone()),
+        }
+    }
+
+    /// Whether a packet is being prepared for just that.
+    fn prepares(&self, basis: &Basis) -> bool {
+        matches!(self.state, ReleaseState::Preparing { .. }) && self.basis() == *basis
     }
 
     /// Whether nothing has left yet, and the plan may still change (custody reference §3.2). Ended releases are taken up
@@ -177,7 +194,13 @@ impl Release {
                 | Ending::NeverAnswered
                 | Ending::NeverDelivered
                 | Ending::Filed
-                | Ending::Refused { .. } => false,
+                | Ending::Refused { .. }
+                | Ending::NoTransfer { .. }
+                | Ending::RequestRefused { .. }
+                | Ending::RequestUndelivered
+                | Ending::RequestUnanswered
+                | Ending::RequestTurnedDown { .. }
+                | Ending::Decided { .. } => false,
             },
         }
     }
@@ -264,6 +287,15 @@ impl Ending {
             Self::Cancelled | Self::Sensitive => "cancelled",
             Self::Filed => "filed",
             Self::Refused { .. } => "refused",
+            Self::NoTransfer { .. } => "no-transfer",
+            Self::RequestRefused { .. } => "request-refused",
+            Self::RequestUndelivered | Self::RequestUnanswered => "unanswered",
+            Self::RequestTurnedDown { .. } => "request-refused",
+            Self::Decided { filing } => match filing {
+                Filing::Integrated => "filed",
+                Filing::Suppressed => "suppressed",
+                Filing::FiledAsAttachment | Filing::Rejected | Filing::Failed | Filing::Deferred => "refused",
+            },
         }
     }
 }
@@ -286,7 +318,9 @@ pub(super) fn step(step: &mut Step, event: &Event, now: Timestamp) -> Result<(),
         }
         Event::Due => on_due(step, now).ok_or(illegal),
         Event::Prepared(prepared) => on_prepared(step, prepared, now).ok_or(illegal),
-        Event::Unprepared { order, fault } => on_unprepared(step, *order, *fault, now).ok_or(illegal),
+        Event::Unprepared { basis, fault } => on_unprepared(step, basis, *fault, now).ok_or(illegal),
+        Event::Asked(asked) => request::on_asked(step, asked, now).ok_or(illegal),
+        Event::Reported(report) => request::on_reported(step, report, now).ok_or(illegal),
         Event::Restamped(fresh) => {
             let fresh = fresh.clone();
             let delivery = step.delivering().ok_or(illegal)?;
@@ -312,7 +346,12 @@ pub(super) fn step(step: &mut Step, event: &Event, now: Timestamp) -> Result<(),
         }
         Event::Acknowledged(acknowledgement) => on_acknowledged(step, acknowledgement, now).ok_or(illegal),
         Event::Act(act) => on_act(step, act, now).ok_or(illegal),
-        Event::Arrived(_) | Event::Filed(_) | Event::Refused(_) | Event::NotFiled(_) => Err(illegal),
+        Event::Arrived(_)
+        | Event::Filed(_)
+        | Event::Refused(_)
+        | Event::NotFiled(_)
+        | Event::Composed(_)
+        | Event::NotComposed(_) => Err(illegal),
     }
 }
 
@@ -323,13 +362,21 @@ fn on_due(step: &mut Step, now: Timestamp) -> Option<()> {
     let release = step.release()?;
     match &release.state {
         ReleaseState::AwaitingConfirmation { .. } => step.end(Ending::NeverConfirmed, now),
+        ReleaseState::Preparing { since, .. }
+            if release.asked.is_some() && now.since(*since) >= request::ANSWER_WITHIN =>
+        {
+            request::refuse_request(step, RequestRefusal::NotBuilt, now);
+        }
         ReleaseState::Preparing { since, .. } if now.since(*since) >= GIVE_UP_AFTER => {
             step.end(Ending::NeverPrepared, now);
         }
         ReleaseState::Preparing { .. } => {
-            let (order, to) = (Box::new(release.order.clone()), release.destination()?.clone());
-            let message_id = MessageId::derived(&["extract", &id.to_string(), "1"]);
-            step.effect = Some(Effect::Prepare { order, to, conversation, message_id });
+            let (order, asked) = (release.order.clone().map(Box::new), release.asked.clone().map(Box::new));
+            let to = release.destination()?.clone();
+            // A request that joins a push is answered by a message of its own.
+            let number = (release.message_ids.len() + 1).to_string();
+            let message_id = MessageId::derived(&["extract", &id.to_string(), &number]);
+            step.effect = Some(Effect::Prepare { order, asked, to, conversation, message_id });
         }
         ReleaseState::Delivering { delivery } => {
             if now >= give_up_at(delivery) {
@@ -375,3 +422,6 @@ fn on_due(step: &mut Step, now: Timestamp) -> Option<()> {
     }
     Some(())
 }
+
+#[cfg(test)]
+mod request_tests;

@@ -13,7 +13,7 @@ use throughcare::intake::contract::{
 };
 use throughcare::intake::wire;
 use throughcare::model::{EventId, OdsCode, Timestamp};
-use throughcare::transfer::custody::{CustodyEvent, Source};
+use throughcare::transfer::custody::{CustodyEvent, CustodyKind, Filing, Source};
 use throughcare::transfer::outcome::{Completeness, Outcome, OutcomeId, OutcomeKind};
 
 /// `google.protobuf.FieldDescriptorProto.Type.TYPE_ENUM`, `TYPE_MESSAGE` and `Label.LABEL_REPEATED`.
@@ -76,13 +76,14 @@ fn generated_code_is_what_the_contract_says() {
     );
 }
 
-const SAMPLES: [(&str, &str); 6] = [
+const SAMPLES: [(&str, &str); 7] = [
     ("reception", include_str!("events/reception.json")),
     ("release", include_str!("events/release.json")),
     ("move", include_str!("events/move.json")),
     ("registration_decision", include_str!("events/registration_decision.json")),
     ("correction", include_str!("events/correction.json")),
     ("death", include_str!("events/death.json")),
+    ("filing_decision", include_str!("events/filing_decision.json")),
 ];
 
 fn now() -> Timestamp {
@@ -230,9 +231,37 @@ fn a_missing_field_is_named() {
 
 #[test]
 fn kinds_that_need_an_actor_say_so() {
-    for sample in [SAMPLES[3].1, SAMPLES[4].1, SAMPLES[5].1] {
+    for sample in [SAMPLES[3].1, SAMPLES[4].1, SAMPLES[5].1, SAMPLES[6].1] {
         let rejection = read_json(&with(serde_json::from_str(sample).unwrap(), "actor", None)).unwrap_err();
         assert!(rejection.faults.iter().any(|f| f.field == "actor"), "{rejection}");
+    }
+}
+
+#[test]
+fn a_filing_decision_names_its_transfer_and_what_was_done_with_the_record() {
+    let sample: Value = serde_json::from_str(SAMPLES[6].1).unwrap();
+    let wrong = [
+        ("filing_decision.transfer", Some(json!("77777-secret")), "filing_decision.transfer must be"),
+        ("filing_decision.transfer", None, "filing_decision.transfer is missing"),
+        ("filing_decision.filing", Some(json!("shredded")), "filing_decision.filing is not a known value"),
+        ("filing_decision.filing", None, "filing_decision.filing is missing"),
+        ("filing_decision.surname", Some(json!("Sekret")), "filing_decision.surname is not a field"),
+        ("filing_decision.transfer", Some(json!(7)), "filing_decision.transfer is of another type"),
+        ("death", Some(json!({})), "exactly one of"),
+    ];
+    for (path, value, expected) in wrong {
+        let text = read_json(&with(sample.clone(), path, value)).unwrap_err().to_string();
+        assert!(text.contains(expected), "{path} should say \"{expected}\", and says \"{text}\"");
+        for secret in ["77777", "shredded", "Sekret"] {
+            assert!(!text.contains(secret), "{path}: a value got into \"{text}\"");
+        }
+    }
+    for filing in Filing::ALL {
+        let event = with(sample.clone(), "filing_decision.filing", Some(json!(filing.as_str())));
+        let CustodyKind::FilingDecision(decision) = read_json(&event).unwrap().event.kind else {
+            panic!("it is a filing decision")
+        };
+        assert_eq!(decision.filing, *filing, "Q12-Q16: each word of the contract has its meaning");
     }
 }
 

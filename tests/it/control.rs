@@ -13,13 +13,13 @@ use throughcare::control::server;
 use throughcare::control::views::{Intake, Sent};
 use throughcare::engine::ledger::Quarantined;
 use throughcare::engine::{self, Engine, Handle, Input, Limits};
-use throughcare::model::{EventId, TransferId};
+use throughcare::model::{ConversationId, EventId, MessageId, NhsNumber, OdsCode, TransferId};
 use throughcare::store::{Keyring, Options, Store, Vault};
 use throughcare::telemetry::{Metrics, Phase, Probe};
 use throughcare::transfer::Transfer;
 use throughcare::transfer::custody::CustodyEvent;
 use throughcare::transfer::dispatch::PacketRef;
-use throughcare::transfer::event::Event;
+use throughcare::transfer::event::{Arrival, Basis, Event, Filed};
 use throughcare::transfer::reason::PrepareFault;
 use throughcare::transfer::verdict::{TryAgain, Verdict};
 
@@ -216,6 +216,90 @@ fn an_operator_sees_a_held_release_understands_it_and_acts_with_a_reason() {
     assert_eq!(again.status.code(), Some(1), "what cannot be done is exit code 1");
 }
 
+/// A permanent registration that PDS took, of somebody who was with B85002 before.
+fn registered(stay: &str) -> Value {
+    let mut event = release(stay, "pds");
+    let now = clock::now().to_string();
+    event["actor"] = json!("staff-7");
+    event["kind"] = json!({"registration_decision": {
+        "decision": "permanent", "decided_at": now, "role": "reception_nurse", "basis": "person", "language": null,
+        "interpreter": null, "pds_update": {"succeeded": {"at": now}}, "previous_practice": "B85002"
+    }});
+    event
+}
+
+impl Node {
+    /// A reception whose record lies with the clinical system.
+    fn awaiting_decision(&self, stay: &str) -> TransferId {
+        let file = self.path(&format!("{stay}.json"));
+        std::fs::write(&file, registered(stay).to_string()).unwrap();
+        let sent = self.json("sent.schema.json", &["event", "send", file.to_str().unwrap()]);
+        let transfer: TransferId = sent["transfer"].as_str().unwrap().parse().unwrap();
+        let arrival = Arrival {
+            from: OdsCode::parse("B85002").unwrap(),
+            to: OdsCode::parse("X9001").unwrap(),
+            conversation: ConversationId::derived(&["conversation", &transfer.to_string()]),
+            message_id: MessageId::derived(&["extract", stay]),
+            nhs_number: NhsNumber::parse(PLANTED).ok(),
+            request_id: None,
+            system_known: true,
+            bytes: 10_000,
+            attachments: 0,
+            signed: true,
+            packet: PacketRef("sealed".to_owned()),
+            received_at: clock::now(),
+            refusal: None,
+        };
+        let filed = Filed { completeness: None, account: None, acknowledgement: None, decision: None };
+        for event in [Event::Arrived(Box::new(arrival)), Event::Filed(Box::new(filed))] {
+            let input = Input::Result { transfer, event: Box::new(event) };
+            self.runtime.block_on(self.engine.submit(input)).unwrap();
+        }
+        transfer
+    }
+}
+
+#[test]
+fn an_operator_decides_on_a_received_record_where_the_clinical_system_cannot() {
+    let node = Node::start();
+    let id = node.awaiting_decision("stay-1").to_string();
+    let short = &id[..8];
+    let explain = node.json("explain.schema.json", &["explain", short]);
+    assert_eq!(explain["transfer"]["state"], "awaiting-decision", "{explain:#}");
+    assert!(node.text(&["explain", short]).contains("throughcare decide"), "what can be done is shown (S21)");
+
+    let why = ["--reason", "queue is down"];
+    let decide = |option: &'static str| [&["decide", short, option][..], &why].concat();
+    let dry = node.json("acted.schema.json", &[&decide("--integrated")[..], &["--dry-run"]].concat());
+    assert_eq!((&dry["verb"], &dry["items"][0]["result"]), (&json!("decide"), &json!("would-do")));
+    let put_off = node.json("acted.schema.json", &decide("--deferred"));
+    assert_eq!(put_off["items"][0]["result"], "done");
+    assert_eq!(state_of(&node, &id), "awaiting-decision", "Q16");
+    let done = node.json("acted.schema.json", &decide("--integrated"));
+    assert_eq!((&done["dry_run"], &done["items"][0]["result"]), (&json!(false), &json!("done")));
+    assert_eq!(state_of(&node, &id), "acknowledging", "Q12: its sender is told");
+
+    let show = node.json("show.schema.json", &["show", short]);
+    let entries: Vec<&Value> = show["timeline"].as_array().unwrap().iter().map(|l| &l["entry"]).collect();
+    let act = entries.iter().rposition(|e| e["what"] == "act").expect("acts are kept");
+    assert_eq!(entries[act]["verb"], json!({"decide": "integrated"}), "S63");
+    assert_eq!(entries[act]["reason"], "queue is down");
+    assert_eq!(entries[act]["uid"], rustix::process::getuid().as_raw(), "the kernel says who decided");
+    assert_eq!(entries[act + 1]["what"], "decided", "{show:#}");
+
+    assert_eq!(node.run(&decide("--rejected")).status.code(), Some(1), "it is decided once");
+    assert!(!node.text(&["explain", short]).contains("throughcare decide"), "nothing is left to decide");
+    let many = node.run(&["decide", "state=awaiting-decision", "--integrated", "--reason", "all"]);
+    assert_eq!(many.status.code(), Some(2), "each record by itself");
+    let nobody = node.run(&["decide", "ffffffff", "--integrated", "--reason", "typo"]);
+    assert_eq!(nobody.status.code(), Some(1));
+}
+
+fn state_of(node: &Node, id: &str) -> String {
+    let list = node.json("list.schema.json", &["list", id]);
+    list["transfers"][0]["state"].as_str().unwrap().to_owned()
+}
+
 #[test]
 fn what_cannot_be_prepared_needs_somebody_and_its_retries_are_no_change() {
     let node = Node::start();
@@ -228,8 +312,8 @@ fn what_cannot_be_prepared_needs_somebody_and_its_retries_are_no_change() {
     };
     let (unknown, missing) = (going("stay-1"), going("stay-2"));
     let fail = |transfer: TransferId, stay: &str, fault: PrepareFault| {
-        let order = EventId::derived(&["event", stay]);
-        let event = Box::new(Event::Unprepared { order, fault });
+        let basis = Basis::of_event(EventId::derived(&["event", stay]));
+        let event = Box::new(Event::Unprepared { basis, fault });
         node.runtime.block_on(node.engine.submit(Input::Result { transfer, event })).unwrap();
     };
     let opened = node.json("list.schema.json", &["list", &unknown.to_string()])["transfers"][0].clone();

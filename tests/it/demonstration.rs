@@ -25,6 +25,9 @@ fn the_demonstration_ends_with_every_transfer_acknowledged_and_the_line_it_print
     let transfers = report["transfers"].as_array().unwrap();
     assert_eq!(transfers.len(), 6);
     assert!(transfers.iter().all(|t| t["state"] == "integrated" && t["signed"] == true));
+    let receptions = report["receptions"].as_array().unwrap();
+    assert_eq!(receptions.len(), 1);
+    assert_eq!((&receptions[0]["state"], &receptions[0]["signed"]), (&"filed".into(), &true.into()));
     assert!(
         transfers.iter().any(|t| t["attempts"].as_u64() > Some(1)),
         "the practice was away for a moment, so a retry is seen"

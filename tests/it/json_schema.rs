@@ -6,6 +6,8 @@
 use std::path::Path;
 
 use serde_json::{Map, Value};
+use throughcare::transfer::Transfer;
+use throughcare::transfer::journal::What;
 
 /// Words that describe and do not constrain.
 const ANNOTATIONS: [&str; 8] =
@@ -169,4 +171,23 @@ fn the_checker_refuses_what_a_schema_forbids() {
         let found = faults(&schema, &serde_json::from_str(text).unwrap());
         assert_eq!(found.is_empty(), valid, "{text}: {found:?}");
     }
+}
+
+/// The words of an enum in the definitions of a schema.
+fn defined(schema: &str, name: &str) -> std::collections::BTreeSet<String> {
+    let words = load(schema)["$defs"][name]["enum"].as_array().unwrap().clone();
+    words.iter().map(|word| word.as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn the_schemas_know_every_state_and_every_entry_of_a_timeline() {
+    let labels = Transfer::LABELS.iter().map(|label| (*label).to_owned()).collect();
+    for schema in ["explain", "list", "show", "status"].map(|name| format!("{name}.schema.json")) {
+        assert_eq!(defined(&schema, "state"), labels, "{schema}");
+    }
+    // Reading an entry that is none, the type names all that there are.
+    let unknown = serde_json::from_value::<What>(serde_json::json!({"what": "?"})).unwrap_err().to_string();
+    let (_, expected) = unknown.split_once("expected one of").expect("the variants are listed");
+    let entries = expected.split('`').skip(1).step_by(2).map(str::to_owned).collect();
+    assert_eq!(defined("show.schema.json", "what"), entries);
 }

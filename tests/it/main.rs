@@ -10,6 +10,7 @@ mod completeness;
 mod config;
 mod contract;
 mod control;
+mod conversation;
 mod conversation_messages;
 mod crash;
 mod demonstration;

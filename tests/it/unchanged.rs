@@ -5,7 +5,7 @@ use std::time::Duration;
 use throughcare::model::{EventId, MessageId, OdsCode, Timestamp, TransferId};
 use throughcare::transfer::Transfer;
 use throughcare::transfer::dispatch::{PacketRef, Transmission};
-use throughcare::transfer::event::{Act, Answer, Event, Prepared, Verb};
+use throughcare::transfer::event::{Act, Answer, Basis, Event, Prepared, Verb};
 use throughcare::transfer::outcome::Completeness;
 use throughcare::transfer::retry::{Contract, Repeat};
 use throughcare::transfer::verdict::{Accepted, TryAgain, Verdict};
@@ -17,7 +17,7 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 /// The packet of a stay's first event lies ready, for a practice that may be sent copies.
 pub fn prepared(stay: &str, now: Timestamp) -> Event {
     Event::Prepared(Box::new(Prepared {
-        order: EventId::derived(&["event", stay]),
+        basis: Basis::of_event(EventId::derived(&["event", stay])),
         to: OdsCode::parse("B85002").unwrap(),
         transmission: Transmission {
             packet: PacketRef("sealed".to_owned()),

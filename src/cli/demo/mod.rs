@@ -1,5 +1,5 @@
 //! `throughcare demo`: a prison and a practice, two ordinary daemons on loopback with certificates made on the spot,
-//! and patients who leave on a Friday. The practice is away for a moment, so that a retry is seen.
+//! patients who leave on a Friday, and one who arrives. The practice is away for a moment, so that a retry is seen.
 
 mod patients;
 mod sites;
@@ -77,18 +77,25 @@ fn tell(
         sites.prison.write_record(patient)?;
     }
     for patient in &leavers {
-        sites.send_event(patient, now)?;
+        sites.send_release(patient, now)?;
     }
     story.say(&format!(
         "{} patients leave custody; their events are on the {}.",
         leavers.len(),
         sites.queue_name()
     ));
-    story.watch(&sites.prison, leavers.len(), ABSENCE, story::Until::TimePassed)?;
+    story.watch(&sites.prison, "release", leavers.len(), ABSENCE, story::Until::TimePassed)?;
     let practice = sites.practice.start()?;
     story.say("The practice is back.");
-    story.watch(&sites.prison, leavers.len(), PATIENCE, story::Until::AllEnded)?;
-    let report = story.report(sites, &leavers)?;
+    story.watch(&sites.prison, "release", leavers.len(), PATIENCE, story::Until::AllEnded)?;
+    let arrival = patients::arrival(now);
+    sites.practice.write_record(&arrival)?;
+    sites.send_registration(&arrival, now)?;
+    story.say(
+        "A person is received into custody and registered; the prison asks the practice for the record.",
+    );
+    story.watch(&sites.prison, "reception", 1, PATIENCE, story::Until::AllEnded)?;
+    let report = story.report(sites, &leavers, &arrival)?;
     practice.stop()?;
     prison.stop()?;
     let packets = sites.prison.unseal_packets(&folder.join("packets"))?;

@@ -23,7 +23,42 @@ pub struct Patient {
 
 /// Everybody who leaves today.
 pub fn leavers(now: Timestamp) -> Vec<Patient> {
-    NUMBERS.iter().enumerate().map(|(n, number)| patient(n, number, now)).collect()
+    NUMBERS
+        .iter()
+        .enumerate()
+        .map(|(n, number)| patient(&format!("leaver-{}", n + 1), n, number, now))
+        .collect()
+}
+
+/// Somebody who is received today; the practice has the record.
+pub fn arrival(now: Timestamp) -> Patient {
+    patient("arrival-1", NUMBERS.len(), "9990000077", now)
+}
+
+/// The event that tells that an arrival was registered for good, and that PDS took it.
+pub fn registration_event(patient: &Patient, at: &str, before: &str, now: Timestamp) -> Value {
+    json!({
+        "event_id": id(&["event", &patient.record]),
+        "source": "demo-prison",
+        "establishment": at,
+        "stay": format!("stay-{}", patient.record),
+        "patient_ref": format!("person-{}", patient.record),
+        "seq": 1,
+        "occurred_at": now.to_string(),
+        "nhs_number": patient.number,
+        "number_status": "verified",
+        "sensitive": "no",
+        "actor": "staff-1",
+        "registration_decision": {
+            "decision": "permanent",
+            "decided_at": now.to_string(),
+            "role": "reception_nurse",
+            "basis": "person",
+            "pds_update": "succeeded",
+            "pds_updated_at": now.to_string(),
+            "previous_practice": before
+        }
+    })
 }
 
 /// The event that tells of the release.
@@ -62,8 +97,8 @@ fn coded(code: &str, display: &str) -> Value {
     json!({ "coding": [{ "system": "http://snomed.info/sct", "code": code, "display": display }], "text": display })
 }
 
-fn patient(n: usize, number: &'static str, now: Timestamp) -> Patient {
-    let record = format!("leaver-{}", n + 1);
+fn patient(record: &str, n: usize, number: &'static str, now: Timestamp) -> Patient {
+    let record = record.to_owned();
     let of = |what: &str| id(&[&record, what]);
     let day = &now.to_string()[..10];
     let subject = json!({ "reference": format!("Patient/{}", of("patient")) });
@@ -139,7 +174,8 @@ mod tests {
 
     #[test]
     fn every_patient_has_a_test_number() {
-        for patient in leavers(Timestamp::default()) {
+        let now = Timestamp::default();
+        for patient in leavers(now).into_iter().chain([arrival(now)]) {
             assert!(NhsNumber::parse(patient.number).unwrap().is_test(), "999 range only");
         }
     }

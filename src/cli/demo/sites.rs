@@ -163,7 +163,7 @@ fn settings(folder: &Path, us: &Place) -> String {
         "[service]\nstate_dir = \"{folder}\"\n\
          [store]\ndir = \"{folder}/store\"\nreserve = \"16MiB\"\n\
          [spool]\ndir = \"{folder}/spool\"\n[records]\ndir = \"{folder}/records\"\n\
-         [filing]\ndir = \"{folder}/filed\"\naccept_push = true\n\
+         [filing]\ndir = \"{folder}/filed\"\naccept_push = true\ndecided_by = \"auto-file\"\n\
          [directory]\nfile = \"{folder}/directory.toml\"\n[inbox]\nlisten = \"127.0.0.1:{port}\"\n\
          [tls]\ncertificate = \"{folder}/tls.pem\"\nkey = \"{folder}/tls.key\"\ntrust = [\"{folder}/authority.pem\"]\n\
          [signing]\ncertificate = \"{folder}/signing.pem\"\nkey = \"{folder}/signing.key\"\n\
@@ -187,9 +187,18 @@ impl Sites {
     }
 
     /// Tells of a release, the way a custody clinical system does.
-    pub fn send_event(&self, patient: &Patient, now: Timestamp) -> anyhow::Result<()> {
-        let event = patients::release_event(patient, self.prison.ods, self.practice.ods, now);
-        let body = serde_json::to_vec_pretty(&event)?;
+    pub fn send_release(&self, patient: &Patient, now: Timestamp) -> anyhow::Result<()> {
+        self.send_event(patient, &patients::release_event(patient, self.prison.ods, self.practice.ods, now))
+    }
+
+    /// Tells of a person who was received and registered.
+    pub fn send_registration(&self, patient: &Patient, now: Timestamp) -> anyhow::Result<()> {
+        let event = patients::registration_event(patient, self.prison.ods, self.practice.ods, now);
+        self.send_event(patient, &event)
+    }
+
+    fn send_event(&self, patient: &Patient, event: &serde_json::Value) -> anyhow::Result<()> {
+        let body = serde_json::to_vec_pretty(event)?;
         let Some(settings) = &self.amqp else {
             // As with a maildir: written aside, then renamed into place.
             let name = format!("{}.json", patient.record);

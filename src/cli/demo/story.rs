@@ -36,8 +36,10 @@ pub enum Until {
 /// The end of the demonstration.
 #[derive(Debug, Serialize)]
 pub struct Report {
-    /// One line a patient.
+    /// One line a patient who left.
     pub transfers: Vec<ReportLine>,
+    /// One line a patient who arrived.
+    pub receptions: Vec<ReportLine>,
     /// Whether every transfer was acknowledged.
     pub ok: bool,
     /// Where the packets lie.
@@ -80,13 +82,14 @@ impl Teller {
     pub fn watch(
         &mut self,
         site: &Site,
+        kind: &str,
         expected: usize,
         most: Duration,
         until: Until,
     ) -> anyhow::Result<()> {
         let deadline = clock::instant() + most;
         loop {
-            let list = list(site)?;
+            let list = list(site, kind)?;
             for row in &list.transfers {
                 self.show(row);
             }
@@ -101,7 +104,9 @@ impl Teller {
 
     fn show(&mut self, row: &Row) {
         let why = row.why.as_deref().map(|w| format!(": {w}")).unwrap_or_default();
-        let line = format!("{} (attempt {}){why}", row.state, row.attempts);
+        // A reception's messages are counted one by one.
+        let attempts = if row.attempts > 0 { format!(" (attempt {})", row.attempts) } else { String::new() };
+        let line = format!("{}{attempts}{why}", row.state);
         let short = row.id.to_string()[..8].to_owned();
         if self.known.get(&row.id) != Some(&line) {
             self.say(&format!("{short}  {line}"));
@@ -110,23 +115,15 @@ impl Teller {
     }
 
     /// What became of everybody.
-    pub fn report(&self, sites: &Sites, leavers: &[Patient]) -> anyhow::Result<Report> {
+    pub fn report(&self, sites: &Sites, leavers: &[Patient], arrival: &Patient) -> anyhow::Result<Report> {
         let mut transfers = Vec::new();
         for patient in leavers {
-            let transfer =
-                TransferId::derived(&["release", "demo-prison", &format!("stay-{}", patient.record)]);
-            let Some(show) = show(&sites.prison, transfer)? else { continue };
-            transfers.push(ReportLine {
-                record: patient.record.clone(),
-                transfer,
-                bytes: show.bytes,
-                attempts: show.transfer.attempts,
-                signed: show.signed,
-                state: show.transfer.state,
-            });
+            transfers.extend(line(sites, "release", patient)?);
         }
-        let ok = transfers.len() == leavers.len() && transfers.iter().all(|t| t.state == "integrated");
-        Ok(Report { transfers, ok, packets: None, verify: None })
+        let receptions: Vec<ReportLine> = line(sites, "reception", arrival)?.into_iter().collect();
+        let left = transfers.len() == leavers.len() && transfers.iter().all(|t| t.state == "integrated");
+        let ok = left && receptions.iter().map(|r| r.state.as_str()).eq(["filed"]);
+        Ok(Report { transfers, receptions, ok, packets: None, verify: None })
     }
 
     /// Prints the table and says where everything is.
@@ -135,6 +132,7 @@ impl Teller {
         let verify = packets.first().map(|p| xmlsec1_line(p, &certificate)).transpose()?;
         let report = Report {
             transfers: report.transfers.iter().map(ReportLine::again).collect(),
+            receptions: report.receptions.iter().map(ReportLine::again).collect(),
             ok: report.ok,
             packets: packets.first().and_then(|p| p.parent()).map(Path::to_owned),
             verify,
@@ -175,8 +173,16 @@ impl fmt::Display for Report {
             .collect();
         table(f, &["who", "bytes", "attempts", "signature", "acknowledged"], &rows)?;
         writeln!(f)?;
-        let verdict =
-            if self.ok { "Every transfer was acknowledged." } else { "Not every transfer was acknowledged." };
+        for reception in &self.receptions {
+            let state = &reception.state;
+            let bytes = reception.bytes.unwrap_or_default();
+            writeln!(f, "{}: asked for, {bytes} bytes received, now {state}.", reception.record)?;
+        }
+        let verdict = if self.ok {
+            "Every transfer was acknowledged, and the record that was asked for is filed."
+        } else {
+            "Not every transfer ended well."
+        };
         heading(f, verdict)?;
         if let (Some(packets), Some(verify)) = (&self.packets, &self.verify) {
             writeln!(f, "The packets are in {}", packets.display())?;
@@ -189,14 +195,36 @@ impl fmt::Display for Report {
 fn has_ended(row: &Row) -> bool {
     matches!(
         row.state.as_str(),
-        "integrated" | "suppressed" | "not-integrated" | "unanswered" | "cancelled" | "held"
+        "integrated"
+            | "suppressed"
+            | "not-integrated"
+            | "unanswered"
+            | "cancelled"
+            | "held"
+            | "filed"
+            | "refused"
+            | "no-transfer"
+            | "request-refused"
     )
 }
 
-fn list(site: &Site) -> anyhow::Result<List> {
-    match site
-        .ask(Request::List { selector: Selector::parse(&["state=any", "kind=release"])?, limit: 1000 })?
-    {
+/// What became of one patient, if anything did.
+fn line(sites: &Sites, kind: &str, patient: &Patient) -> anyhow::Result<Option<ReportLine>> {
+    let transfer = TransferId::derived(&[kind, "demo-prison", &format!("stay-{}", patient.record)]);
+    let show = show(&sites.prison, transfer)?;
+    Ok(show.map(|show| ReportLine {
+        record: patient.record.clone(),
+        transfer,
+        bytes: show.bytes,
+        attempts: show.transfer.attempts,
+        signed: show.signed,
+        state: show.transfer.state,
+    }))
+}
+
+fn list(site: &Site, kind: &str) -> anyhow::Result<List> {
+    let selector = Selector::parse(&["state=any", &format!("kind={kind}")])?;
+    match site.ask(Request::List { selector, limit: 1000 })? {
         Reply::List(list) => Ok(list),
         other => anyhow::bail!("the daemon gave another answer than a list: {other:?}"),
     }

@@ -73,6 +73,10 @@ fn sealed(transfer: &Transfer, part: Sealed) -> Option<&PacketRef> {
         (Case::Release(release), Sealed::Receipt) => release.receipt.as_ref(),
         (Case::Received(received), Sealed::Packet) => Some(&received.arrival.packet),
         (Case::Received(received), Sealed::Receipt) => received.receipt.as_ref(),
+        (Case::Reception(reception), Sealed::Packet) => reception.arrival.as_ref().map(|a| &a.packet),
+        (Case::Reception(_), Sealed::Receipt) => None,
+        (Case::Outbound(outbound), Sealed::Packet) => outbound.delivery().map(|d| &d.dispatch.packet),
+        (Case::Outbound(outbound), Sealed::Receipt) => outbound.receipt.as_ref(),
         (Case::Noted(_), _) => None,
     }
 }

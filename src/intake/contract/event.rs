@@ -114,7 +114,10 @@ pub fn envelope(
     let identity = identity(m, rules, now, f);
     let pds = m.pds.as_ref().and_then(|pds| f.within("pds", |f| pds_facts(pds, now, f)));
     let actor = f.optional("actor", m.actor.as_deref(), Actor::parse);
-    let needs_actor = m.registration_decision.is_some() || m.correction.is_some() || m.death.is_some();
+    let needs_actor = m.registration_decision.is_some()
+        || m.correction.is_some()
+        || m.death.is_some()
+        || m.filing_decision.is_some();
     if needs_actor && actor.is_none() {
         f.fault("actor", "is missing or invalid, and this kind of event needs it");
     }

@@ -7,11 +7,11 @@ use super::check::Findings;
 use super::event::{CLOCK_SKEW, envelope};
 use super::{Rules, WarningCode};
 use crate::intake::wire;
-use crate::model::{EventId, OdsCode, Timestamp};
+use crate::model::{EventId, OdsCode, Timestamp, TransferId};
 use crate::transfer::custody::{
     Answer, CaseRef, Correction, CorrectionAction, CriticalMedicine, CustodyKind, Death, Destination, DiedAt,
-    LanguageTag, Medicines, Move, PdsUpdate, Reception, ReceptionKind, RecordRef, RegistrationDecision,
-    Release, Returning, StaffRole, SummaryRef,
+    FilingDecision, LanguageTag, Medicines, Move, PdsUpdate, Reception, ReceptionKind, RecordRef,
+    RegistrationDecision, Release, Returning, StaffRole, SummaryRef,
 };
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -50,8 +50,12 @@ pub fn kind(
     if let Some(body) = &m.death {
         found.push(f.within("death", |f| death(body, now, f)).map(CustodyKind::Death));
     }
+    if let Some(body) = &m.filing_decision {
+        let decision = f.within("filing_decision", |f| filing_decision(body, f));
+        found.push(decision.map(CustodyKind::FilingDecision));
+    }
     if found.len() != 1 {
-        let rule = "exactly one of reception, release, move, registration_decision, correction and death must be given";
+        let rule = "exactly one of reception, release, move, registration_decision, correction, death and filing_decision must be given";
         f.fault("kind", rule);
         return None;
     }
@@ -210,6 +214,12 @@ fn pds_update(m: &wire::RegistrationDecision, f: &mut Findings) -> Option<PdsUpd
             None
         }
     }
+}
+
+fn filing_decision(m: &wire::FilingDecision, f: &mut Findings) -> Option<FilingDecision> {
+    let transfer = f.required("transfer", &m.transfer, TransferId::parse);
+    let filing = f.word::<wire::Filing>("filing", m.filing);
+    Some(FilingDecision { transfer: transfer?, filing: filing? })
 }
 
 fn correction(m: &wire::Correction, rules: &Rules, now: Timestamp, f: &mut Findings) -> Option<Correction> {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::word::{Answer, words};
 use super::{CaseRef, CustodyEvent, LanguageTag, RecordRef, StaffRole, SummaryRef};
-use crate::model::{EventId, OdsCode, Timestamp};
+use crate::model::{EventId, OdsCode, Timestamp, TransferId};
 
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +26,8 @@ pub enum CustodyKind {
     Correction(Correction),
     /// The person died in custody.
     Death(Death),
+    /// What the clinical system did with a record that was received.
+    FilingDecision(FilingDecision),
 }
 
 impl CustodyKind {
@@ -38,6 +40,7 @@ impl CustodyKind {
             Self::RegistrationDecision(_) => "registration_decision",
             Self::Correction(_) => "correction",
             Self::Death(_) => "death",
+            Self::FilingDecision(_) => "filing_decision",
         }
     }
 
@@ -313,6 +316,59 @@ pub enum PdsUpdate {
     },
     /// Nobody tried.
     NotAttempted,
+}
+
+/// What the clinical system did with a record that was received for it (gp2gp reference §2.2, Q12 to Q17).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FilingDecision {
+    /// The transfer, as the outcome `filed` named it.
+    pub transfer: TransferId,
+    /// What was done.
+    pub filing: Filing,
+}
+
+words!(
+    /// What the clinical system did with a received record.
+    Filing {
+        /// It is part of the person's record: AA (S66).
+        Integrated = "integrated",
+        /// It is kept only as an attachment: told as code 26, so that paper follows.
+        FiledAsAttachment = "filed_as_attachment",
+        /// The establishment kept its own record and stored this one beside it: code 15 (S73, AB03.1).
+        Suppressed = "suppressed",
+        /// A person says that it is another person's, or the wrong record: code 28, or 17 for a returning one (S65).
+        Rejected = "rejected",
+        /// It could not be filed: code 11 (S69). A later decision for the same record still counts (Q18).
+        Failed = "failed",
+        /// A person decides later (AB03): nothing is sent.
+        Deferred = "deferred",
+    }
+);
+
+impl Filing {
+    /// The response code its sender is told; none for AA, and none while nothing is decided.
+    pub fn code(self, returning: Returning) -> Option<&'static str> {
+        match (self, returning) {
+            (Self::Integrated | Self::Deferred, _) => None,
+            (Self::FiledAsAttachment, _) => Some("26"),
+            (Self::Suppressed, _) => Some("15"),
+            (Self::Rejected, Returning::NewHere) => Some("28"),
+            (Self::Rejected, Returning::KnownHere | Returning::Unsure) => Some("17"),
+            (Self::Failed, _) => Some("11"),
+        }
+    }
+
+    /// For an operator, and for the sender's screen.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Integrated => "the record was received and filed",
+            Self::FiledAsAttachment => "the record is kept only as an attachment",
+            Self::Suppressed => "the record is stored and suppressed beside the one that is kept",
+            Self::Rejected => "the record is of another person, or the wrong one",
+            Self::Failed => "the record could not be filed",
+            Self::Deferred => "a person decides later",
+        }
+    }
 }
 
 /// An earlier event was wrong or no longer holds (custody reference §3.7).

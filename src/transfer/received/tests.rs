@@ -19,6 +19,8 @@ fn arrival(id: &str) -> Arrival {
         conversation: ConversationId::derived(&["conversation"]),
         message_id: MessageId::parse(id).unwrap(),
         nhs_number: NhsNumber::parse("9990000018").ok(),
+        request_id: None,
+        system_known: true,
         bytes: 10_000,
         attachments: 0,
         signed: true,
@@ -116,7 +118,12 @@ fn a_retry_takes_the_filing_up_again_with_all_its_tries() {
     }
     assert_eq!(story.transfer.label(), "filing", "one try is left");
     story.due();
-    story.tell(&Event::Filed(Box::new(Filed { acknowledgement: None, completeness: None, account: None })));
+    story.tell(&Event::Filed(Box::new(Filed {
+        acknowledgement: None,
+        completeness: None,
+        account: None,
+        decision: None,
+    })));
     assert_eq!(story.transfer.label(), "filed");
     assert_eq!(story.outcomes.last().unwrap().kind, OutcomeKind::Filed);
 }
@@ -200,8 +207,13 @@ fn a_record_sent_again_takes_the_place_of_one_that_was_refused_and_of_no_other()
     assert_eq!(refused.transfer.label(), "filing", "Q19");
     let Some(Effect::File { arrival: filed, message_id: second }) = refused.due() else { panic!("filed") };
     assert_eq!(filed.message_id.as_str(), "M2");
-    assert_ne!(first, second, "another answer has another identity");
-    refused.tell(&Event::Filed(Box::new(Filed { acknowledgement: None, completeness: None, account: None })));
+    assert_ne!(Some(first), second, "another answer has another identity");
+    refused.tell(&Event::Filed(Box::new(Filed {
+        acknowledgement: None,
+        completeness: None,
+        account: None,
+        decision: None,
+    })));
     assert!(refused.transfer.step(&again, refused.now).is_err(), "the one that is filed stands (Q20)");
     let waiting = Story::of(arrival("M1"));
     assert!(waiting.transfer.step(&again, waiting.now).is_err(), "and so does one that is about to be (Q20)");

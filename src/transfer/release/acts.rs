@@ -16,6 +16,8 @@ pub(super) fn on_act(step: &mut Step, act: &Act, now: Timestamp) -> Option<()> {
         Verb::Retry => retry_now(step, act, now),
         // Recorded before the state is asked.
         Verb::DisclosePacket | Verb::DiscloseReceipt => None,
+        // Only a record that came can be decided on.
+        Verb::Decide(_) => None,
     }
 }
 
@@ -86,7 +88,13 @@ fn may_resend(ending: &Ending, opened_at: Timestamp, now: Timestamp) -> bool {
         | Ending::NeverConfirmed
         | Ending::Sensitive
         | Ending::Filed
-        | Ending::Refused { .. } => false,
+        | Ending::Refused { .. }
+        | Ending::NoTransfer { .. }
+        | Ending::RequestRefused { .. }
+        | Ending::RequestUndelivered
+        | Ending::RequestUnanswered
+        | Ending::RequestTurnedDown { .. }
+        | Ending::Decided { .. } => false,
     };
     refused && now < opened_at.plus(GIVE_UP_AFTER)
 }

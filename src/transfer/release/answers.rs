@@ -6,6 +6,7 @@ use crate::transfer::Step;
 use crate::transfer::delivery::{self, Delivery};
 use crate::transfer::event::{Acknowledgement, Answer};
 use crate::transfer::journal::What;
+use crate::transfer::outbound::MessageKind;
 use crate::transfer::outcome::OutcomeKind;
 use crate::transfer::reason::{Ending, Hold};
 use crate::transfer::response_code::{self, ResponseCode};
@@ -50,6 +51,7 @@ fn await_acknowledgement(step: &mut Step, mut delivery: Delivery, now: Timestamp
     };
     delivery.phase = delivery::Phase::Queued { due: repeat_at.unwrap_or(now), why: None };
     step.release_state(ReleaseState::AwaitingAcknowledgement { delivery, repeat_at });
+    super::request::accept_request(step, now);
     if first {
         step.publish(OutcomeKind::Sent, None, "the practice's system took the record", now);
     }
@@ -77,7 +79,11 @@ pub(super) fn on_acknowledged(step: &mut Step, ack: &Acknowledgement, now: Times
     let release = step.release()?;
     release.delivery()?;
     let late = release.reported == Reported::Overdue || matches!(release.state, ReleaseState::Ended { .. });
-    let verdict = Judgement::of(ack, release);
+    let verdict = match ack.about {
+        // It answers another message than the extract: nothing follows for the record.
+        Some(MessageKind::Request | MessageKind::Acknowledgement) => Judgement::NothingNew,
+        None => Judgement::of(ack, release),
+    };
     let counts = verdict != Judgement::NothingNew;
     step.entries.push(What::Acknowledgement { positive: ack.positive, code: ack.code.clone(), counts });
     if let Some(release) = step.release_mut()

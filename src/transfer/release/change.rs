@@ -13,14 +13,14 @@ impl Step {
     pub(super) fn release(&self) -> Option<&Release> {
         match &self.next.case {
             Case::Release(release) => Some(release),
-            Case::Received(_) | Case::Noted(_) => None,
+            Case::Received(_) | Case::Reception(_) | Case::Outbound(_) | Case::Noted(_) => None,
         }
     }
 
     pub(super) fn release_mut(&mut self) -> Option<&mut Release> {
         match &mut self.next.case {
             Case::Release(release) => Some(release),
-            Case::Received(_) | Case::Noted(_) => None,
+            Case::Received(_) | Case::Reception(_) | Case::Outbound(_) | Case::Noted(_) => None,
         }
     }
 
@@ -69,7 +69,13 @@ impl Step {
             Ending::NeverConfirmed | Ending::Cancelled => OutcomeKind::Cancelled,
             Ending::Sensitive => OutcomeKind::Refused,
             Ending::Filed => OutcomeKind::Filed,
-            Ending::Refused { .. } => OutcomeKind::NotFiled,
+            Ending::Refused { .. } | Ending::RequestRefused { .. } | Ending::RequestUnanswered => {
+                OutcomeKind::NotFiled
+            }
+            Ending::RequestUndelivered => OutcomeKind::Undelivered,
+            Ending::NoTransfer { why } => why.outcome(),
+            Ending::RequestTurnedDown { .. } => OutcomeKind::Refused,
+            Ending::Decided { .. } => OutcomeKind::Filed,
         };
         let words = ending.words();
         let reason = ending.label();

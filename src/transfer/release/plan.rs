@@ -1,13 +1,14 @@
 //! What is to be sent: whether a release may proceed at all, how its plan changes, and the packet made for it.
 
 use super::ReleaseState;
-use crate::model::{EventId, Timestamp};
+use super::request::{gate_request, refusal_of, refuse_request};
+use crate::model::Timestamp;
 use crate::transfer::Step;
 use crate::transfer::custody::{
     Answer as Said, CustodyEvent, DestinationBasis, Release as ReleaseFacts, ReleaseCertainty, ReleaseKind,
 };
 use crate::transfer::delivery::Delivery;
-use crate::transfer::event::Prepared;
+use crate::transfer::event::{Basis, Prepared};
 use crate::transfer::journal::What;
 use crate::transfer::outcome::OutcomeKind;
 use crate::transfer::reason::{Delay, Ending, Hold, PrepareFault, Remedy};
@@ -16,7 +17,10 @@ use crate::transfer::retry::{self, LISTEN_FOR};
 /// Decides whether a release may proceed: the checks that need nothing but the event, in the order of their harm.
 pub(in crate::transfer) fn gate(step: &mut Step, now: Timestamp) {
     let Some(release) = step.release() else { return };
-    let order = &release.order;
+    if release.asked.is_some() {
+        return gate_request(step, now);
+    }
+    let Some(order) = &release.order else { return };
     let Some(facts) = release.facts() else { return };
     if order.identity.sensitive == Said::Yes {
         return step.end(Ending::Sensitive, now);
@@ -60,9 +64,9 @@ fn destination_hold(facts: &ReleaseFacts) -> Option<Hold> {
 pub(super) fn on_custody(step: &mut Step, event: &CustodyEvent, now: Timestamp) {
     let Some(release) = step.release() else { return };
     let before_sending = release.is_unsent();
-    let numbers = (release.order.identity.nhs_number(), event.identity.nhs_number());
-    let other_person = matches!(numbers, (Some(before), Some(now)) if before != now);
-    let history = event.order() < release.order.order();
+    let before = release.order.as_ref().and_then(|order| order.identity.nhs_number());
+    let other_person = matches!((before, event.identity.nhs_number()), (Some(a), Some(b)) if a != b);
+    let history = release.order.as_ref().is_some_and(|order| event.order() < order.order());
     step.note_event(event);
     if history || !before_sending {
         let why = if history { "an earlier event" } else { "nothing sent can be recalled" };
@@ -73,13 +77,13 @@ pub(super) fn on_custody(step: &mut Step, event: &CustodyEvent, now: Timestamp) 
         return step.hold(Hold::IdentityDiffers, now);
     }
     if let Some(release) = step.release_mut() {
-        release.order = event.clone();
+        release.order = Some(event.clone());
     }
     gate(step, now);
 }
 
 pub(super) fn on_prepared(step: &mut Step, prepared: &Prepared, now: Timestamp) -> Option<()> {
-    if !step.release()?.prepares(prepared.order) {
+    if !step.release()?.prepares(&prepared.basis) {
         return None;
     }
     step.entries.push(What::Prepared {
@@ -101,20 +105,20 @@ pub(super) fn on_prepared(step: &mut Step, prepared: &Prepared, now: Timestamp) 
     Some(())
 }
 
-pub(super) fn on_unprepared(
-    step: &mut Step,
-    order: EventId,
-    why: PrepareFault,
-    now: Timestamp,
-) -> Option<()> {
+pub(super) fn on_unprepared(step: &mut Step, basis: &Basis, why: PrepareFault, now: Timestamp) -> Option<()> {
     let id = step.next.id;
-    let release = step.release_mut().filter(|release| release.prepares(order))?;
+    let release = step.release_mut().filter(|release| release.prepares(basis))?;
+    let (asked, known) = (release.asked.is_some(), release.order.is_some());
     let ReleaseState::Preparing { due, failures, fault, .. } = &mut release.state else { return None };
     *failures += 1;
     *fault = Some(why);
     *due = now.plus(retry::unprepared(*failures, id));
     let (until, first) = (*due, *failures == 1);
     step.entries.push(What::Unprepared { fault: why });
+    if let Some(refusal) = refusal_of(why, known).filter(|_| asked) {
+        refuse_request(step, refusal, now);
+        return Some(());
+    }
     match why.remedy() {
         Remedy::Person => step.hold(Hold::Preparation(why), now),
         Remedy::Time => {

@@ -59,6 +59,7 @@ async fn world_on(more: &str, options: &Options) -> World {
         store: store.clone(),
         vault: vault.clone(),
         metrics: metrics.clone(),
+        accept_push: true,
     };
     let aside = Aside::new(engine.clone(), vault.clone(), store.clone(), metrics.clone());
     let desk = Reception {
@@ -338,7 +339,9 @@ async fn an_extract_we_understand_and_cannot_take_is_taken_from_the_transport_an
         let mut refusals: Vec<_> = rows
             .map(|row| match ledger::decode::<Transfer>(&row).unwrap().case {
                 Case::Received(received) => received.arrival.refusal.map(|refusal| refusal.code()),
-                Case::Release(_) | Case::Noted(_) => panic!("all were received"),
+                Case::Release(_) | Case::Reception(_) | Case::Outbound(_) | Case::Noted(_) => {
+                    panic!("all were received")
+                }
             })
             .collect();
         refusals.sort_unstable();

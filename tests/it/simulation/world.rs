@@ -11,7 +11,7 @@ use throughcare::store::{Options, Store, Sync, Table};
 use throughcare::transfer::custody::CustodyEvent;
 use throughcare::transfer::dispatch::{PacketRef, Transmission};
 use throughcare::transfer::effect::{Effect, Order};
-use throughcare::transfer::event::{Acknowledgement, Answer, Event, LateSignal, Prepared};
+use throughcare::transfer::event::{Acknowledgement, Answer, Basis, Event, LateSignal, Prepared};
 use throughcare::transfer::journal::{Entry, What};
 use throughcare::transfer::outcome::Completeness;
 use throughcare::transfer::reason::PrepareFault;
@@ -274,13 +274,14 @@ impl World {
         let id = order.transfer;
         match order.effect {
             Effect::Prepare { order, message_id, to, .. } => {
-                let order = order.event_id;
+                let order = order.unwrap().event_id;
+                let basis = Basis::of_event(order);
                 let event = if self.dice.chance(self.faults.record_missing) {
-                    Event::Unprepared { order, fault: PrepareFault::RecordMissing }
+                    Event::Unprepared { basis, fault: PrepareFault::RecordMissing }
                 } else {
                     let packet = format!("packet of {message_id} for {order}");
                     let transmission = self.transmission(PacketRef(packet), message_id, 6 * 3_600_000);
-                    Event::Prepared(Box::new(prepared(order, to, transmission)))
+                    Event::Prepared(Box::new(prepared(basis, to, transmission)))
                 };
                 // Now and then a folder hangs for a while, and a later event overtakes the work for an earlier one.
                 let longest = if self.dice.chance(10) { 600_000 } else { 500 };
@@ -295,7 +296,9 @@ impl World {
                 self.check_is_newest(id, &dispatch.packet);
                 self.send(id, dispatch.message_id);
             }
-            Effect::File { .. } | Effect::Refuse { .. } => unreachable!("the prison receives nothing here"),
+            Effect::File { .. } | Effect::Refuse { .. } | Effect::Compose { .. } => {
+                unreachable!("the prison receives nothing here")
+            }
         }
     }
 
@@ -304,7 +307,7 @@ impl World {
         let row = self.store.get(Table::Transfer, id.as_bytes()).unwrap().unwrap();
         let transfer: Transfer = ledger::decode(&row).unwrap();
         let Case::Release(release) = &transfer.case else { panic!("only releases are sent") };
-        let order = release.order.event_id.to_string();
+        let order = release.order.as_ref().unwrap().event_id.to_string();
         assert!(packet.0.ends_with(&order), "{packet:?} goes out, and the order in force is {order}");
     }
 
@@ -391,6 +394,7 @@ impl World {
         Acknowledgement {
             message_id: MessageId::derived(&["ack", message_id.as_str()]),
             refers_to: Some(message_id.clone()),
+            about: None,
             positive: code.is_none(),
             code: code.map(str::to_owned),
             from: OdsCode::parse(PRACTICE).unwrap(),
@@ -499,7 +503,7 @@ impl World {
     pub fn delivered_at(&self) -> Timestamp {
         let delivered = |t: &Transfer| match &t.case {
             Case::Release(release) => release.delivery().and_then(|d| d.dispatch.delivered_at),
-            Case::Received(_) | Case::Noted(_) => None,
+            Case::Received(_) | Case::Reception(_) | Case::Outbound(_) | Case::Noted(_) => None,
         };
         self.transfers().iter().filter_map(delivered).min().unwrap()
     }
@@ -547,9 +551,9 @@ fn input(coming: &Coming) -> Input {
     }
 }
 
-fn prepared(order: EventId, to: OdsCode, transmission: Transmission) -> Prepared {
+fn prepared(basis: Basis, to: OdsCode, transmission: Transmission) -> Prepared {
     Prepared {
-        order,
+        basis,
         to,
         transmission,
         contract: Contract {

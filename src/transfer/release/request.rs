@@ -1,0 +1,149 @@
+//! A practice asks for the record: the checks of gp2gp reference §3.1, the release that joins, and what the practice is
+//! told.
+
+use std::time::Duration;
+
+use super::{Release, ReleaseState};
+use crate::model::{MessageId, Timestamp};
+use crate::transfer::Step;
+use crate::transfer::custody::Answer as Said;
+use crate::transfer::event::Asked;
+use crate::transfer::journal::What;
+use crate::transfer::outbound::{Code, Report, Saying};
+use crate::transfer::outcome::OutcomeKind;
+use crate::transfer::reason::{Ending, Hold, PrepareFault};
+use crate::transfer::refusal::RequestRefusal;
+use crate::transfer::retry::{LISTEN_FOR, UNDELIVERED_AFTER};
+
+/// A PDS fact older than this is asked for again before anything is sent (custody reference §3.2).
+const FRESH_FOR: Duration = Duration::from_secs(10 * 60);
+
+/// A request is answered within a day (S36).
+pub(super) const ANSWER_WITHIN: Duration = UNDELIVERED_AFTER;
+
+/// A request for this person's record (A1, A2): it joins a release that waits or was pushed and not answered, whose
+/// conversation is the request's from now on (§3.6).
+pub(in crate::transfer) fn on_asked(step: &mut Step, asked: &Asked, now: Timestamp) -> Option<()> {
+    let release = step.release()?;
+    let joins = match &release.state {
+        ReleaseState::AwaitingConfirmation { .. }
+        | ReleaseState::Preparing { .. }
+        | ReleaseState::Delivering { .. }
+        | ReleaseState::AwaitingAcknowledgement { .. }
+        | ReleaseState::Held { .. } => release.asked.is_none(),
+        ReleaseState::Ended { .. } => false,
+    };
+    if !joins {
+        return None;
+    }
+    let conversation = asked.conversation;
+    step.entries.push(What::Asked { practice: asked.from.clone() });
+    step.release_mut()?.asked = Some(asked.clone());
+    step.next.conversation = conversation;
+    gate_request(step, now);
+    Some(())
+}
+
+/// The checks that need nothing but what was told; the others are made with the packet.
+pub(in crate::transfer) fn gate_request(step: &mut Step, now: Timestamp) {
+    let Some(release) = step.release() else { return };
+    let Some(asked) = &release.asked else { return };
+    match check(release, asked, now) {
+        Check::Pass => {
+            step.release_state(ReleaseState::Preparing { due: now, failures: 0, fault: None, since: now });
+        }
+        Check::Refuse(why) => refuse_request(step, why, now),
+        Check::Hold(hold) => step.hold(hold, now),
+    }
+}
+
+enum Check {
+    Pass,
+    Refuse(RequestRefusal),
+    Hold(Hold),
+}
+
+fn check(release: &Release, asked: &Asked, now: Timestamp) -> Check {
+    let Some(number) = &asked.nhs_number else { return Check::Refuse(RequestRefusal::Unreadable) };
+    // Where only the record folder knows the person, it is asked when the packet is made.
+    let Some(order) = &release.order else { return Check::Pass };
+    if order.identity.verified_number() != Some(number) {
+        return Check::Refuse(RequestRefusal::UnknownPatient);
+    }
+    // A sensitive record counts as registered elsewhere (§3.1, row 6).
+    if order.identity.sensitive == Said::Yes {
+        return Check::Refuse(RequestRefusal::AnotherPractice);
+    }
+    let Some(pds) = &order.pds else { return Check::Hold(Hold::RecheckWanted) };
+    if pds.deceased == Said::Yes {
+        return Check::Hold(Hold::Deceased);
+    }
+    if now.since(pds.checked_at) > FRESH_FOR {
+        return Check::Hold(Hold::RecheckWanted);
+    }
+    if pds.current_practice.as_ref() != Some(&asked.from) {
+        return Check::Refuse(RequestRefusal::AnotherPractice);
+    }
+    Check::Pass
+}
+
+/// What a failed preparation means for a request: an answer to the practice, or nothing yet.
+pub(super) fn refusal_of(fault: PrepareFault, known: bool) -> Option<RequestRefusal> {
+    match fault {
+        // A custody system may still write the record it told us of.
+        PrepareFault::RecordMissing if known => None,
+        PrepareFault::RecordMissing => Some(RequestRefusal::UnknownPatient),
+        PrepareFault::TooLargeForOneMessage => Some(RequestRefusal::TooLarge),
+        PrepareFault::DestinationUnknown | PrepareFault::DestinationClosed => {
+            Some(RequestRefusal::NotInDirectory)
+        }
+        PrepareFault::RecordNameUnsafe
+        | PrepareFault::RecordOfAnotherPatient
+        | PrepareFault::LabelCannotTravel
+        | PrepareFault::ExtractInvalid
+        | PrepareFault::DestinationTakesNoPush
+        | PrepareFault::RecordAmbiguous
+        | PrepareFault::SamePremises => Some(RequestRefusal::NotBuilt),
+        PrepareFault::RecordUnreadable
+        | PrepareFault::RecordMalformed
+        | PrepareFault::RecordTooLarge
+        | PrepareFault::RecordWithoutPatient
+        | PrepareFault::SigningUnavailable
+        | PrepareFault::StorageFailed => None,
+    }
+}
+
+/// Tells the practice why it does not get the record (A2, A4). A release that the request had joined waits on.
+pub(super) fn refuse_request(step: &mut Step, why: RequestRefusal, now: Timestamp) {
+    let code = Code { code: why.code().to_owned(), words: why.words().to_owned() };
+    step.entries.push(What::RequestRefused { why });
+    answer(step, Some(code), now);
+    step.end(Ending::RequestTurnedDown { why }, now);
+}
+
+/// The record is with the practice's system: the request is answered by AA now, and not before (A9, TD62).
+pub(super) fn accept_request(step: &mut Step, now: Timestamp) {
+    if step.release().and_then(|release| release.asked.as_ref()).is_some_and(|asked| !asked.answered) {
+        answer(step, None, now);
+    }
+}
+
+fn answer(step: &mut Step, refusal: Option<Code>, now: Timestamp) {
+    let id = step.next.id.to_string();
+    let Some(asked) = step.release_mut().and_then(|release| release.asked.as_mut()) else { return };
+    asked.answered = true;
+    let (ends, refers_to) = ((asked.to.clone(), asked.from.clone()), asked.message_id.clone());
+    let message_id = MessageId::derived(&["request-acknowledgement", &id, refers_to.as_str()]);
+    step.send(Saying::Acknowledgement { refers_to, refusal }, ends, message_id, now.plus(LISTEN_FOR), now);
+}
+
+/// One of our messages ended; a practice that could not be told is telephoned.
+pub(super) fn on_reported(step: &mut Step, report: &Report, now: Timestamp) -> Option<()> {
+    let Report { kind, fate, attempts, .. } = *report;
+    step.entries.push(What::Message { kind, fate, attempts });
+    if fate != crate::transfer::outbound::Fate::Delivered {
+        let words = "the practice could not be told what became of its request; telephone them";
+        step.publish(OutcomeKind::Undelivered, Some("acknowledgement_undelivered"), words, now);
+    }
+    Some(())
+}
