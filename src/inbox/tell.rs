@@ -111,7 +111,8 @@ impl Wire {
 
     fn tell_acknowledgement(&self, incoming: &Incoming<'_>, ends: &Ends<'_>) -> Result<Told, ErrorText> {
         let message = &incoming.header.message_id;
-        let ack = ReadAcknowledgement::read(hl7(incoming)).map_err(|fault| {
+        let (octets, charset) = hl7(incoming);
+        let ack = ReadAcknowledgement::read_labelled(octets, charset).map_err(|fault| {
             tracing::warn!(%message, %fault, "an acknowledgement cannot be read");
             content_error("the acknowledgement cannot be read")
         })?;
@@ -140,7 +141,8 @@ impl Wire {
 /// A request for a record. One that cannot be read, or is of the older form, is answered as GP2GP answers it: 18 (TD51.1,
 /// S230).
 fn tell_request(incoming: &Incoming<'_>, ends: &Ends<'_>, now: Timestamp) -> Result<Told, ErrorText> {
-    let (nhs_number, request_id) = match ReadEhrRequest::read(hl7(incoming)) {
+    let (octets, charset) = hl7(incoming);
+    let (nhs_number, request_id) = match ReadEhrRequest::read_labelled(octets, charset) {
         Ok(request) => {
             // Who asks and who is asked must be those of the envelope (custody reference §4, hazard H1).
             if request.requester_ods != ends.them.ods || request.sender_ods != ends.us.ods {
@@ -179,7 +181,8 @@ fn tell_extract(
     now: Timestamp,
 ) -> Result<Told, ErrorText> {
     // The envelope holds and its sender is known: what is wrong inside is told as GP2GP tells it (Q4).
-    let (head, refusal) = match ExtractHead::read(hl7(incoming)) {
+    let (octets, charset) = hl7(incoming);
+    let (head, refusal) = match ExtractHead::read_labelled(octets, charset) {
         Ok(head) => {
             check_head(&head, incoming, ends)?;
             (Some(head), None)
@@ -232,8 +235,9 @@ fn check_head(head: &ExtractHead, incoming: &Incoming<'_>, ends: &Ends<'_>) -> R
     Ok(())
 }
 
-fn hl7<'a>(incoming: &'a Incoming<'_>) -> &'a [u8] {
-    incoming.hl7().map(|part| &*part.body).unwrap_or_default()
+/// The octets of the HL7 part and the label of their encoding.
+fn hl7<'a>(incoming: &'a Incoming<'_>) -> (&'a [u8], Option<&'a str>) {
+    incoming.hl7().map(|part| (&*part.body, part.charset.as_deref())).unwrap_or_default()
 }
 
 fn content_error(text: &'static str) -> ErrorText {

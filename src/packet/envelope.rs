@@ -2,7 +2,7 @@
 //!
 //! Signals have their own page, `signal`; the signature its own folder.
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 
 use crate::model::{ConversationId, CpaId, MessageId, PartyKey, Timestamp};
 use crate::packet::canonical::push_attribute_value;
@@ -68,7 +68,7 @@ pub enum AckRequest {
 }
 
 /// One item of the manifest.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Item {
     /// Its own id, kept as it stands.
     pub id: Option<String>,
@@ -76,6 +76,13 @@ pub struct Item {
     pub href: Href,
     /// What is said of it.
     pub description: String,
+}
+
+impl fmt::Debug for Item {
+    /// Without the description: it holds the file's name, which may name the patient.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Item").field("id", &self.id).field("href", &self.href).finish_non_exhaustive()
+    }
 }
 
 /// Where an item of the manifest is.

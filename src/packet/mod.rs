@@ -1,16 +1,17 @@
-//! What travels between practices: an extract or acknowledgement with its attachments, in an ebXML envelope, as MIME,
-//! signed; and the way back, tolerant where trust is the transport's and strict where it is the signature's.
+//! What travels between practices: a request, an extract, a part of one or an acknowledgement, with its attachments, in an
+//! ebXML envelope, as MIME, signed; and the way back, tolerant where trust is the transport's and strict where it is the signature's.
 //!
 //! Pure: bytes in, bytes or a reasoned refusal out. No clock, no files, no sockets.
 //!
-//! Reading order: this page (assemble), `open` (read, verify), `envelope` and `description` (who, what, which parts), `signal`
-//! (acknowledgements of the transport), `hl7` (acknowledgements of the practice), `mime`, `signature`, `canonical`, `xml`.
+//! Reading order: this page (assemble), `open` (read, verify), `envelope`, `description` and `manifest` (who, what, which
+//! parts), `signal` (acknowledgements of the transport), `hl7` (what the practices say), `mime`, `signature`, `canonical`, `xml`.
 
 pub mod canonical;
 pub mod description;
 pub mod envelope;
 pub mod fingerprint;
 pub mod hl7;
+pub mod manifest;
 pub mod mime;
 mod open;
 pub mod parts;
@@ -20,7 +21,11 @@ pub mod xml;
 
 pub use open::{Incoming, PacketFault, Received, Unread, open};
 
+use std::collections::HashSet;
+use std::fmt;
+
 use crate::model::{MessageId, Timestamp};
+use crate::packet::description::Description;
 use crate::packet::envelope::{Header, Href, Item};
 use crate::packet::mime::{Encoding, MimeLimits, OutPart, Strictness};
 use crate::packet::signature::sign::{PartDigest, SigningFault, sign};
@@ -38,7 +43,7 @@ pub struct Packet {
 }
 
 /// A document that travels with an extract.
-#[derive(Debug, Clone)]
+#[derive(Clone, Copy)]
 pub struct Attachment<'a> {
     /// Its id, by which the extract refers to it.
     pub document_id: &'a str,
@@ -49,6 +54,99 @@ pub struct Attachment<'a> {
     /// Its octets.
     pub octets: &'a [u8],
 }
+
+impl fmt::Debug for Attachment<'_> {
+    /// Without name and content.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { document_id, description: _, content_type, octets } = self;
+        f.debug_struct("Attachment")
+            .field("document_id", document_id)
+            .field("content_type", content_type)
+            .field("octets", &octets.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// One thing the manifest lists after the HL7 part.
+#[derive(Clone, Copy)]
+pub enum Enclosed<'a> {
+    /// A document, in this message.
+    Here(Attachment<'a>),
+    /// What a part carries, in this message: a document or a piece of one, which has no id of its own (wire reference
+    /// §3.5 C).
+    Carried {
+        /// What is said of it.
+        description: &'a Description,
+        /// Its media type.
+        content_type: &'a str,
+        /// Its octets.
+        octets: &'a [u8],
+    },
+    /// In a message of its own: a document or its index in an extract, a fragment in an index (LM15).
+    Elsewhere {
+        /// Its id, by which the extract refers to it; a fragment has none.
+        document_id: Option<&'a str>,
+        /// The message that will bring it.
+        message_id: &'a MessageId,
+        /// What is said of it: some peers drop an item without a description (wire reference §3.4).
+        description: &'a Description,
+    },
+}
+
+impl fmt::Debug for Enclosed<'_> {
+    /// Without name and content.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Here(attachment) => attachment.fmt(f),
+            Self::Carried { description, content_type: _, octets } => f
+                .debug_struct("Carried")
+                .field("description", description)
+                .field("octets", &octets.len())
+                .finish(),
+            Self::Elsewhere { document_id, message_id, description } => f
+                .debug_struct("Elsewhere")
+                .field("document_id", document_id)
+                .field("message_id", message_id)
+                .field("description", description)
+                .finish(),
+        }
+    }
+}
+
+impl<'a> Enclosed<'a> {
+    /// `number` is its place in the list.
+    fn item(&self, message: &MessageId, number: usize, host: &str) -> Item {
+        let id = |document: &str| format!("_{document}");
+        match self {
+            Self::Here(attachment) => Item {
+                id: Some(id(attachment.document_id)),
+                href: Href::Part(mime::content_id(attachment.document_id, host)),
+                description: attachment.description.to_owned(),
+            },
+            Self::Carried { description, .. } => Item {
+                id: None,
+                href: Href::Part(mime::content_id(&format!("{message}.{number}"), host)),
+                description: description.to_string(),
+            },
+            Self::Elsewhere { document_id, message_id, description } => Item {
+                id: document_id.map(id),
+                href: Href::Message(message_id.to_string()),
+                description: description.to_string(),
+            },
+        }
+    }
+
+    fn body(&self) -> Option<(&'a str, &'a [u8])> {
+        match self {
+            Self::Here(attachment) => Some((attachment.content_type, attachment.octets)),
+            Self::Carried { description: _, content_type, octets } => Some((content_type, octets)),
+            Self::Elsewhere { .. } => None,
+        }
+    }
+}
+
+/// Items of one manifest: an envelope of 10,000 elements is the most any reader of ours takes, and an item is two.
+const MOST_LISTED: usize = 4_000;
 
 /// Why a packet could not be assembled or stamped anew.
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +177,20 @@ pub enum AssembleFault {
         characters: u64,
         /// What one takes.
         most: u64,
+    },
+    /// More in the manifest than an envelope may list.
+    #[error("the manifest lists {listed} items; one message takes {most}")]
+    TooManyListed {
+        /// What it has.
+        listed: usize,
+        /// What one message takes.
+        most: usize,
+    },
+    /// Two parts by one name, which no receiver takes: an id that is another document's, or the message's own.
+    #[error("part {number} has the id of another")]
+    RepeatedPart {
+        /// Which, from 1.
+        number: usize,
     },
     /// What was to be stamped anew is not a packet of ours.
     #[error("the stored packet could not be read back")]
@@ -111,17 +223,27 @@ pub fn assemble(
     signer: Option<&Signer>,
     limits: PacketLimits,
 ) -> Result<Packet, AssembleFault> {
+    let enclosed: Vec<Enclosed<'_>> = attachments.iter().copied().map(Enclosed::Here).collect();
+    assemble_listing(header, hl7, &enclosed, signer, limits)
+}
+
+/// As [`assemble`], the manifest listing what comes in messages of its own beside what is here, in this order: an
+/// extract with external parts, or an index of fragments.
+pub fn assemble_listing(
+    header: &Header,
+    hl7: &[u8],
+    enclosed: &[Enclosed<'_>],
+    signer: Option<&Signer>,
+    limits: PacketLimits,
+) -> Result<Packet, AssembleFault> {
+    if enclosed.len() > MOST_LISTED {
+        return Err(AssembleFault::TooManyListed { listed: enclosed.len(), most: MOST_LISTED });
+    }
     let host = header.from.as_str().to_ascii_lowercase();
     let hl7_id = mime::content_id(header.message_id.as_str(), &host);
-    let items: Vec<Item> = attachments
-        .iter()
-        .map(|a| Item {
-            id: Some(format!("_{}", a.document_id)),
-            href: Href::Part(mime::content_id(a.document_id, &host)),
-            description: a.description.to_owned(),
-        })
-        .collect();
-    let bodies: Vec<(&str, &[u8])> = attachments.iter().map(|a| (a.content_type, a.octets)).collect();
+    let numbered = enclosed.iter().enumerate();
+    let items: Vec<Item> = numbered.map(|(n, it)| it.item(&header.message_id, n + 1, &host)).collect();
+    let bodies: Vec<(&str, &[u8])> = enclosed.iter().filter_map(Enclosed::body).collect();
     frame(header, &hl7_id, hl7, &items, &bodies, signer, limits)
 }
 
@@ -180,6 +302,10 @@ fn frame(
             Href::Message(_) => None,
         })
         .collect();
+    let mut named = HashSet::from([hl7_id]);
+    if let Some(index) = cids.iter().position(|id| !named.insert(id)) {
+        return Err(AssembleFault::RepeatedPart { number: index + 1 });
+    }
     if let Some(signer) = signer {
         let mut digests = vec![PartDigest::of(hl7_id, hl7)];
         digests.extend(cids.iter().zip(bodies).map(|(id, (_, octets))| PartDigest::of(id, octets)));

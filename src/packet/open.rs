@@ -6,6 +6,7 @@ use ring::digest::{Context, SHA256};
 
 use crate::model::PartyKey;
 use crate::packet::envelope::{self, EnvelopeFault, Header, Href, Item};
+use crate::packet::manifest::{Listed, listed};
 use crate::packet::mime::{self, MimeFault, MimeLimits, Part, Strictness};
 use crate::packet::signal::{self, Signal};
 use crate::packet::signature::verify::{
@@ -202,6 +203,11 @@ impl<'a> Incoming<'a> {
     /// Every other item of the manifest, with its part where it has one in this message.
     pub fn attachments(&self) -> Vec<(&Item, Option<&Part<'a>>)> {
         self.manifest.iter().skip(1).map(|item| (item, self.part(item))).collect()
+    }
+
+    /// What is listed after the HL7 part, ready to be matched with documents and messages.
+    pub fn listed(&self) -> Vec<Listed> {
+        listed(&self.manifest)
     }
 
     /// Verifies the signature; the fields of `self` were read from the very document that is digested.

@@ -371,9 +371,10 @@ fn refusal(refusal: Refusal) -> PrepareFault {
 fn assembly(fault: AssembleFault) -> PrepareFault {
     match fault {
         AssembleFault::Signing(_) => PrepareFault::SigningUnavailable,
-        AssembleFault::TooLarge { .. } | AssembleFault::AttachmentTooLarge { .. } => {
-            PrepareFault::TooLargeForOneMessage
-        }
+        AssembleFault::TooLarge { .. }
+        | AssembleFault::AttachmentTooLarge { .. }
+        | AssembleFault::TooManyListed { .. } => PrepareFault::TooLargeForOneMessage,
+        AssembleFault::RepeatedPart { .. } => PrepareFault::ExtractInvalid,
         AssembleFault::Unreadable(_) => PrepareFault::StorageFailed,
     }
 }

@@ -11,6 +11,7 @@ mod config;
 mod contract;
 mod control;
 mod conversation;
+mod conversation_messages;
 mod crash;
 mod demonstration;
 mod dice;

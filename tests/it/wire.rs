@@ -2,21 +2,23 @@
 
 use std::path::{Path, PathBuf};
 
-use throughcare::model::{Asid, MessageId, Timestamp};
+use throughcare::model::{Asid, MessageId, NhsNumber, OdsCode, Timestamp};
 use throughcare::packet::description::Description;
 use throughcare::packet::hl7::{
-    Answer, ApplicationAcknowledgement, ExtractHead, ExtractInteraction, ReadAcknowledgement,
+    Answer, ApplicationAcknowledgement, Copc, CopcContent, EhrRequest, ExtractHead, ExtractInteraction,
+    ReadAcknowledgement, ReadCopc, ReadEhrRequest,
 };
 use throughcare::packet::mime::{MimeFault, MimeLimits, Part, Strictness, Transfer, read};
 
 use crate::tools::{self, shared};
 
 /// The captures, or `None`, said plainly, where they are not.
-fn captures() -> Option<PathBuf> {
+pub fn captures() -> Option<PathBuf> {
     shared("fixtures/conversations")
 }
 
-fn files(folder: &Path) -> Vec<PathBuf> {
+/// Every file below.
+pub fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -31,13 +33,14 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// A capture that is a MIME message: its Content-Type and its body, some below an HTTP head or a broker's frame.
-struct Capture {
+pub struct Capture {
     name: String,
     content_type: String,
     body: Vec<u8>,
 }
 
-fn capture(path: &Path) -> Option<Capture> {
+/// Takes a file for a MIME message; none where it is none.
+pub fn capture(path: &Path) -> Option<Capture> {
     let octets = std::fs::read(path).unwrap();
     let text = String::from_utf8_lossy(&octets);
     let name = path.file_name().unwrap().to_string_lossy().into_owned();
@@ -68,7 +71,8 @@ fn limits() -> MimeLimits {
     MimeLimits { message_bytes: 20_000_000, ..MimeLimits::default() }
 }
 
-fn parts(capture: &Capture) -> Result<Vec<Part<'_>>, MimeFault> {
+/// The parts of a capture.
+pub fn parts(capture: &Capture) -> Result<Vec<Part<'_>>, MimeFault> {
     read(&capture.content_type, &capture.body, Strictness::Tolerant, &limits())
 }
 
@@ -218,6 +222,31 @@ impl Dice {
     }
 }
 
+fn ehr_request() -> EhrRequest {
+    EhrRequest {
+        message_id: MessageId::derived(&["request message"]),
+        creation: Timestamp::from_millis(0),
+        to_asid: Asid::parse("1").unwrap(),
+        from_asid: Asid::parse("2").unwrap(),
+        request_id: MessageId::derived(&["request"]),
+        nhs_number: NhsNumber::parse("9990000018").unwrap(),
+        requester_ods: OdsCode::parse("HMP01").unwrap(),
+        sender_ods: OdsCode::parse("GPX01").unwrap(),
+    }
+}
+
+fn leave_to_send() -> Copc {
+    Copc {
+        message_id: MessageId::derived(&["continue"]),
+        creation: Timestamp::from_millis(0),
+        to_asid: Asid::parse("1").unwrap(),
+        from_asid: Asid::parse("2").unwrap(),
+        to_ods: OdsCode::parse("GPX01").unwrap(),
+        from_ods: OdsCode::parse("HMP01").unwrap(),
+        content: CopcContent::Continue { refers_to: MessageId::derived(&["extract"]) },
+    }
+}
+
 #[test]
 fn nothing_that_arrives_damaged_makes_us_panic() {
     let message = "--b\r\nContent-Id: <root>\r\nContent-Type: text/xml; charset=\"UTF-8\"\r\n\r\n<a/>\r\n--b\r\n\
@@ -233,8 +262,15 @@ fn nothing_that_arrives_damaged_makes_us_panic() {
     };
     let content_type = "multipart/related; boundary=\"b\"; type=text/xml; start=\"<root>\"";
     let description = "Filename=\"a = b\" ContentType=a/b Compressed=Yes Length=9 DomainData=\"x\"";
-    let seeds =
-        [message.as_bytes(), &acknowledgement.write(), content_type.as_bytes(), description.as_bytes()];
+    let (request, leave) = (ehr_request().write(), leave_to_send().write());
+    let seeds = [
+        message.as_bytes(),
+        &acknowledgement.write(),
+        &request,
+        &leave,
+        content_type.as_bytes(),
+        description.as_bytes(),
+    ];
     let pool = b"\r\n \t-b=<>\"&;:%\\\0\xff\xc3A9/";
     for seed in 1..=4000u64 {
         let mut dice = Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15));
@@ -260,6 +296,8 @@ fn nothing_that_arrives_damaged_makes_us_panic() {
         }
         let _ = ReadAcknowledgement::read(&octets);
         let _ = ExtractHead::read(&octets);
+        let _ = ReadEhrRequest::read_labelled(&octets, None);
+        let _ = ReadCopc::read_labelled(&octets, None);
         let once = Description::parse(&text).to_string();
         assert_eq!(
             Description::parse(&once).to_string(),

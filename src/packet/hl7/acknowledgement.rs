@@ -3,15 +3,15 @@
 //!
 //! What a code means is not known here.
 
-use super::wrapper::{Wrapper, attribute, child, root_of};
+use super::wrapper::{
+    MIM_3, RESPONSE_CODES, ReadWrapper, Wrapper, acknowledgement, attribute, child, root_of,
+};
 use super::{HL7, Hl7Fault};
 use crate::model::{Asid, MessageId, Timestamp};
 use crate::packet::xml::{Document, Element, XmlLimits};
 
 /// The interaction, and so the name of the root element.
-const INTERACTION: &str = "MCCI_IN010000UK13";
-/// Response codes (0083).
-const CODES: &str = "2.16.840.1.113883.2.1.3.2.4.17.101";
+pub(super) const INTERACTION: &str = "MCCI_IN010000UK13";
 /// What kind of answer a reason is; `ER` is an error.
 const REASON_KINDS: &str = "2.16.840.1.113883.2.1.3.2.4.17.104";
 /// The longest text of a peer that is kept: the longest of the specification is under 150 characters.
@@ -55,27 +55,22 @@ impl ApplicationAcknowledgement {
             Answer::Accept => ("AA", String::new(), String::new()),
             Answer::Refuse { code, text } => {
                 let code = format!(
-                    r#"code="{}" codeSystem="{CODES}" displayName="{}""#,
+                    r#"code="{}" codeSystem="{RESPONSE_CODES}" displayName="{}""#,
                     two_digits(code),
                     attribute(text)
                 );
                 ("AE", detail(&code), reason(&code))
             }
         };
-        let Self { message_id, creation, to_asid, from_asid, refers_to, verdict: _ } = self;
-        let refers_to = attribute(refers_to.as_str());
-        let acknowledgement = format!(
-            r#"<acknowledgement typeCode="{type_code}">{detail}<messageRef><id root="{refers_to}"/></messageRef></acknowledgement>"#
-        );
         let wrapper = Wrapper {
             interaction: INTERACTION,
-            version: "V3NPfIT3.1.10",
-            message_id,
-            creation: *creation,
-            to_asid,
-            from_asid,
+            version: MIM_3,
+            message_id: &self.message_id,
+            creation: self.creation,
+            to_asid: &self.to_asid,
+            from_asid: &self.from_asid,
         };
-        wrapper.write(&acknowledgement, &reason)
+        wrapper.write(&acknowledgement(type_code, &detail, &self.refers_to), &reason)
     }
 }
 
@@ -145,8 +140,7 @@ impl ReadAcknowledgement {
         if !root.is(HL7, INTERACTION) {
             return Err(Hl7Fault::Other(INTERACTION));
         }
-        let id = root_of(Some(root)).ok_or(Hl7Fault::Missing("id/@root"))?;
-        let wrapper_id = MessageId::parse(id).map_err(|_| Hl7Fault::Unusable("id/@root"))?;
+        let ReadWrapper { id: wrapper_id, .. } = ReadWrapper::of(root)?;
         let acknowledgement = child(root, "acknowledgement").ok_or(Hl7Fault::Missing("acknowledgement"))?;
         let positive = match acknowledgement.attribute("", "typeCode").map(str::trim) {
             Some("AA") => true,
@@ -211,6 +205,34 @@ mod tests {
         assert_eq!(text.matches(r#"code="06""#).count(), 2, "§4.4: in both places");
         assert!(text.contains(r#"<creationTime value="20260701080000"/>"#), "UTC");
         assert!(!text.contains("> <") && !text.contains(">\n<"), "TPP fails on white space between elements");
+    }
+
+    #[test]
+    fn the_octets_of_an_acknowledgement_are_these() {
+        let written = String::from_utf8(ours(Answer::Accept).write()).unwrap();
+        let (ack, extract) = (MessageId::derived(&["ack"]), MessageId::derived(&["extract"]));
+        let device = |asid: &str| {
+            format!(
+                "<device classCode=\"DEV\" determinerCode=\"INSTANCE\">\
+                 <id root=\"1.2.826.0.1285.0.2.0.107\" extension=\"{asid}\"/></device>"
+            )
+        };
+        let expected = format!(
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?><MCCI_IN010000UK13 xmlns=\"urn:hl7-org:v3\"><id root=\"{ack}\"/>\
+             <creationTime value=\"20260701080000\"/><versionCode code=\"V3NPfIT3.1.10\"/>\
+             <interactionId root=\"2.16.840.1.113883.2.1.3.2.4.12\" extension=\"MCCI_IN010000UK13\"/>\
+             <processingCode code=\"P\"/><processingModeCode code=\"T\"/><acceptAckCode code=\"NE\"/>\
+             <acknowledgement typeCode=\"AA\"><messageRef><id root=\"{extract}\"/></messageRef></acknowledgement>\
+             <communicationFunctionRcv typeCode=\"RCV\">{}</communicationFunctionRcv>\
+             <communicationFunctionSnd typeCode=\"SND\">{}</communicationFunctionSnd>\
+             <ControlActEvent classCode=\"CACT\" moodCode=\"EVN\"><author1 typeCode=\"AUT\">\
+             <AgentSystemSDS classCode=\"AGNT\"><agentSystemSDS classCode=\"DEV\" determinerCode=\"INSTANCE\">\
+             <id root=\"1.2.826.0.1285.0.2.0.107\" extension=\"200000001161\"/></agentSystemSDS></AgentSystemSDS>\
+             </author1></ControlActEvent></MCCI_IN010000UK13>",
+            device("200000000149"),
+            device("200000001161"),
+        );
+        assert_eq!(written, expected, "peers are known to take exactly this");
     }
 
     fn with(acknowledgement: &str, control: &str) -> Result<ReadAcknowledgement, Hl7Fault> {

@@ -1,16 +1,19 @@
-//! The HL7 version 3 payloads that steer a transfer: requests, application acknowledgements, and the head of an extract
-//! (wire reference §4).
+//! The HL7 version 3 payloads that steer a transfer: the request, the head of an extract, the leave to send its parts, the
+//! parts, and application acknowledgements (wire reference §4).
 //!
 //! The record itself is not read here.
 
 mod acknowledgement;
+mod copc;
 mod extract_head;
 mod request;
 mod wrapper;
 
 pub use acknowledgement::{Answer, ApplicationAcknowledgement, ReadAcknowledgement};
+pub use copc::{Acknowledged, Copc, CopcContent, CopcKind, ReadCopc, fragment_name};
 pub use extract_head::{ExtractHead, ExtractInteraction};
 pub use request::{EhrRequest, ReadEhrRequest};
+pub use wrapper::ReadWrapper;
 
 use super::xml::XmlFault;
 
@@ -26,6 +29,9 @@ pub enum Hl7Fault {
     /// Another message, or none of HL7.
     #[error("the HL7 payload is not {0}")]
     Other(&'static str),
+    /// A message of GP2GP that is not spoken here: the request of DMS 1, to be answered with 18 (S230).
+    #[error("the HL7 payload is {0}, which is not spoken here")]
+    NotSpoken(&'static str),
     /// Something that must be there is not.
     #[error("the HL7 payload lacks {0}")]
     Missing(&'static str),

@@ -9,7 +9,7 @@ use super::made::{Identity, Message, pem};
 use crate::tools;
 
 /// Whether `xmlsec1` accepts the envelope under this one certificate (wire reference §6.5); `None` without `xmlsec1`.
-fn xmlsec1_accepts(message: &Message, envelope: &[u8], identity: &Identity) -> Option<bool> {
+pub fn xmlsec1_accepts(message: &Message, envelope: &[u8], identity: &Identity) -> Option<bool> {
     let folder = tempfile::tempdir().unwrap();
     let maps = message.write(folder.path(), envelope);
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
