@@ -130,6 +130,8 @@ impl Console {
         });
         let resting = overview.lanes.iter().filter_map(|view| match (&view.lane, view.resting_until) {
             (Lane::Party(party), Some(until)) => Some(Resting { party: party.clone(), until }),
+            // Their small messages may still go.
+            (Lane::Parts(_), _) => None,
             (Lane::Party(_), None) | (Lane::House, _) => None,
         });
         Ok(Reply::Status(Status {
@@ -291,7 +293,7 @@ impl Console {
         match self.parts.engine.submit(input).await {
             Ok(engine::Reply::Taken | engine::Reply::Duplicate(_)) => Ok((ActResult::Done, done.to_owned())),
             Ok(engine::Reply::NotApplicable(words)) => Ok((ActResult::Refused, words)),
-            Ok(engine::Reply::Conflict | engine::Reply::Stranger) => {
+            Ok(engine::Reply::Conflict | engine::Reply::Stranger | engine::Reply::NotYet) => {
                 Ok((ActResult::Refused, "it does not apply".to_owned()))
             }
             Err(_) => Err(stopping()),

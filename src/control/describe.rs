@@ -10,6 +10,7 @@ use crate::model::{MessageId, OdsCode, Timestamp};
 use crate::transfer::custody::Filing;
 use crate::transfer::delivery::{Delivery, Phase};
 use crate::transfer::event::{Act, Event, Verb};
+use crate::transfer::gathering::{Gathering, Tally};
 use crate::transfer::journal::Entry;
 use crate::transfer::outcome::Completeness;
 use crate::transfer::reason::{Ending, FilingFault};
@@ -79,6 +80,7 @@ fn why(transfer: &Transfer) -> Option<String> {
             ReleaseState::Ended { ending, .. } => Some(ended(ending)),
         },
         Case::Received(received) => match &received.state {
+            ReceivedState::Receiving { .. } => None,
             ReceivedState::Filing { fault, .. } | ReceivedState::Refusing { fault, .. } => {
                 fault.map(|f| f.words().to_owned())
             }
@@ -93,6 +95,7 @@ fn why(transfer: &Transfer) -> Option<String> {
             ReceptionState::AwaitingRegistration { .. }
             | ReceptionState::Requesting { .. }
             | ReceptionState::Requested { .. }
+            | ReceptionState::Receiving { .. }
             | ReceptionState::AwaitingDecision { .. }
             | ReceptionState::Acknowledging { .. } => None,
         },
@@ -279,8 +282,21 @@ fn of_filing(due: Timestamp, failures: u32, fault: Option<FilingFault>) -> Story
     }
 }
 
+fn of_gathering(gathering: &Gathering) -> Story {
+    let Tally { rows, arrived, damaged } = gathering.tally;
+    let damage = if damaged > 0 { format!("; {damaged} came damaged") } else { String::new() };
+    Story {
+        now: format!("The extract is here; {arrived} of {rows} parts have come{damage}."),
+        waits_for: "the other parts of the record".to_owned(),
+        until: Some(gathering.until),
+        then: "the record is refused as incomplete, code 31; it may be sent again".to_owned(),
+        gives_up_at: Some(gathering.until),
+    }
+}
+
 fn of_received(received: &Received) -> Story {
     match &received.state {
+        ReceivedState::Receiving { gathering } => of_gathering(gathering),
         ReceivedState::Filing { due, failures, fault } => of_filing(*due, *failures, *fault),
         ReceivedState::Refusing { due, failures, fault } => Story {
             now: match (fault, received.arrival.refusal) {
@@ -333,6 +349,7 @@ fn of_reception(reception: &Reception) -> Story {
                 "silence is reported"
             },
         ),
+        ReceptionState::Receiving { gathering } => of_gathering(gathering),
         ReceptionState::Filing { due, failures, fault } => of_filing(*due, *failures, *fault),
         ReceptionState::AwaitingDecision { remind_at, .. } => story(
             "The record lies with the clinical system, which has not said yet what became of it.",

@@ -247,7 +247,8 @@ fn hold_words(transfer: &Transfer) -> Option<String> {
         },
         Case::Received(received) => match &received.state {
             ReceivedState::Held { hold, .. } => Some(hold.words()),
-            ReceivedState::Filing { .. }
+            ReceivedState::Receiving { .. }
+            | ReceivedState::Filing { .. }
             | ReceivedState::Refusing { .. }
             | ReceivedState::Acknowledging { .. }
             | ReceivedState::Ended { .. } => None,
@@ -257,6 +258,7 @@ fn hold_words(transfer: &Transfer) -> Option<String> {
             ReceptionState::AwaitingRegistration { .. }
             | ReceptionState::Requesting { .. }
             | ReceptionState::Requested { .. }
+            | ReceptionState::Receiving { .. }
             | ReceptionState::Filing { .. }
             | ReceptionState::AwaitingDecision { .. }
             | ReceptionState::Acknowledging { .. }
@@ -286,7 +288,9 @@ fn fault_for_a_person(transfer: &Transfer, now: Timestamp) -> Option<&'static st
                 fault.map(FilingFault::words)
             }
             ReceivedState::Acknowledging { delivery } => delivery.delay().and_then(ours_to_mend),
-            ReceivedState::Held { .. } | ReceivedState::Ended { .. } => None,
+            ReceivedState::Receiving { .. } | ReceivedState::Held { .. } | ReceivedState::Ended { .. } => {
+                None
+            }
         },
         Case::Reception(reception) => match &reception.state {
             ReceptionState::Filing { fault, .. } => fault.map(FilingFault::words),
@@ -299,6 +303,7 @@ fn fault_for_a_person(transfer: &Transfer, now: Timestamp) -> Option<&'static st
             ReceptionState::AwaitingRegistration { .. }
             | ReceptionState::Requesting { .. }
             | ReceptionState::Requested { .. }
+            | ReceptionState::Receiving { .. }
             | ReceptionState::AwaitingDecision { .. }
             | ReceptionState::Acknowledging { .. }
             | ReceptionState::Held { .. }

@@ -137,7 +137,7 @@ impl Door {
         answer: oneshot::Sender<Taken>,
     ) {
         let taken = match reply.await {
-            Ok(Reply::Taken | Reply::Stranger | Reply::NotApplicable(_)) => Taken::Accepted,
+            Ok(Reply::Taken | Reply::Stranger | Reply::NotApplicable(_) | Reply::NotYet) => Taken::Accepted,
             Ok(Reply::Duplicate(_)) => Taken::Duplicate,
             Ok(Reply::Conflict) => {
                 let faults = vec!["event_id was used before for another content".to_owned()];

@@ -84,6 +84,7 @@ impl Opened {
             per_party: config.limits.in_flight_per_party as usize,
             // Half as many for our own work, so that a flood of new events leaves the machine to what is ready to go.
             house: parties.div_ceil(2),
+            ..Limits::default()
         };
         Ok(Engine::open(self.store.clone(), limits)?)
     }
@@ -94,6 +95,7 @@ impl Opened {
             directory: self.directory.clone(),
             transport: self.transport.clone(),
             vault: self.vault.clone(),
+            store: self.store.clone(),
             records: self.records.clone(),
             filing: self.filing.clone(),
             signer: self.signer.clone(),

@@ -17,13 +17,17 @@ pub struct Limits {
     pub parties: usize,
     /// To one party: as many as the transport opens connections, times the few that queue behind them.
     pub per_party: usize,
+    /// Parts of large records, to all parties together: each is in memory while it is sent.
+    pub parts: usize,
+    /// The same to one party, so that one that hangs leaves room for others.
+    pub parts_per_party: usize,
     /// Our own work (records, filing): what two cores can chew on.
     pub house: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { parties: 512, per_party: 128, house: 256 }
+        Self { parties: 512, per_party: 128, parts: 4, parts_per_party: 2, house: 256 }
     }
 }
 
@@ -53,6 +57,8 @@ pub struct Agenda {
     queue: BTreeSet<(Timestamp, Lane)>,
     places: HashMap<TransferId, Waits>,
     under_way: HashMap<TransferId, (Lane, Timestamp)>,
+    /// Parts among them.
+    parts_under_way: usize,
     closing: bool,
 }
 
@@ -78,6 +84,7 @@ impl Agenda {
             queue: BTreeSet::new(),
             places: HashMap::new(),
             under_way: HashMap::new(),
+            parts_under_way: 0,
             closing: false,
         }
     }
@@ -130,6 +137,7 @@ impl Agenda {
     pub fn start(&mut self, id: TransferId, lane: Lane, now: Timestamp) {
         self.place(id, Waits::default());
         self.change(lane.clone(), |state| state.under_way += 1);
+        self.parts_under_way += usize::from(matches!(lane, Lane::Parts(_)));
         self.under_way.insert(id, (lane, now));
     }
 
@@ -137,6 +145,7 @@ impl Agenda {
     pub fn finish(&mut self, id: TransferId) -> Option<Lane> {
         let (lane, _) = self.under_way.remove(&id)?;
         self.change(lane.clone(), |state| state.under_way = state.under_way.saturating_sub(1));
+        self.parts_under_way -= usize::from(matches!(lane, Lane::Parts(_)));
         Some(lane)
     }
 
@@ -154,8 +163,10 @@ impl Agenda {
     pub fn judge(&mut self, lane: &Lane, answered: bool, now: Timestamp) {
         match lane {
             Lane::House => {}
-            Lane::Party(_) if answered => self.change(lane.clone(), |state| state.breaker.answered()),
-            Lane::Party(_) => self.change(lane.clone(), |state| state.breaker.failed(now)),
+            Lane::Party(_) | Lane::Parts(_) if answered => {
+                self.change(lane.clone(), |state| state.breaker.answered());
+            }
+            Lane::Party(_) | Lane::Parts(_) => self.change(lane.clone(), |state| state.breaker.failed(now)),
         }
     }
 
@@ -183,6 +194,10 @@ impl Agenda {
                 let house = self.lanes.get(&Lane::House).map_or(0, |s| s.under_way);
                 let free = self.limits.parties.saturating_sub(self.under_way.len() - house);
                 state.breaker.allowance(self.limits.per_party).min(free)
+            }
+            Lane::Parts(_) => {
+                let free = self.limits.parts.saturating_sub(self.parts_under_way);
+                state.breaker.allowance(self.limits.parts_per_party).min(free + state.under_way)
             }
         };
         state.under_way < limit
@@ -216,7 +231,7 @@ mod tests {
     }
 
     fn to(code: &str, due: Timestamp) -> Waits {
-        Waits { house: None, party: Some((OdsCode::parse(code).unwrap(), due)) }
+        Waits { party: Some((OdsCode::parse(code).unwrap(), due)), ..Waits::default() }
     }
 
     fn id(n: usize) -> TransferId {
@@ -238,7 +253,7 @@ mod tests {
 
     #[test]
     fn a_full_lane_does_not_hold_up_another() {
-        let mut agenda = Agenda::new(Limits { parties: 10, per_party: 1, house: 1 });
+        let mut agenda = Agenda::new(Limits { parties: 10, per_party: 1, house: 1, ..Limits::default() });
         let start = Timestamp::default();
         let later = start.plus(Duration::from_secs(1));
         agenda.place(id(3), to("BBB", later));
@@ -250,7 +265,7 @@ mod tests {
 
     #[test]
     fn however_many_parties_hang_there_is_a_place_for_the_next() {
-        let mut agenda = Agenda::new(Limits { parties: 64, per_party: 32, house: 1 });
+        let mut agenda = Agenda::new(Limits { parties: 64, per_party: 32, house: 1, ..Limits::default() });
         let now = Timestamp::default();
         let started: Vec<usize> = ["AAA", "BBB", "CCC", "DDD", "EEE"]
             .iter()
@@ -258,7 +273,7 @@ mod tests {
             .map(|(n, code)| flood(&mut agenda, code, n * 100..n * 100 + 100, now))
             .collect();
         assert_eq!(started, [32, 16, 8, 4, 2], "each may have as many as are still free");
-        agenda.place(id(999), Waits { house: Some(now), party: None });
+        agenda.place(id(999), Waits { house: Some(now), ..Waits::default() });
         assert_eq!(agenda.next_due(now), Some(id(999)), "our own work is counted apart");
     }
 

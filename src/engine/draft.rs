@@ -61,6 +61,17 @@ impl<'s> Draft<'s> {
         ledger::transfer(self.store, id)
     }
 
+    /// The messages of a transfer that go their own way, as they would be after this commit.
+    pub fn messages_of(&self, parent: TransferId) -> Result<Vec<TransferId>, EngineError> {
+        let mut ids = ledger::message_ids_of(self.store, parent)?;
+        let fresh = self.transfers.iter().filter(|(_, (before, now))| match &now.case {
+            Case::Outbound(outbound) => before.is_none() && outbound.parent == parent,
+            Case::Release(_) | Case::Received(_) | Case::Reception(_) | Case::Noted(_) => false,
+        });
+        ids.extend(fresh.map(|(id, _)| *id));
+        Ok(ids)
+    }
+
     /// Takes the result of a step; `before` is the transfer it was made from. Returns what the transfer waits for now.
     pub fn take(
         &mut self,
@@ -68,7 +79,7 @@ impl<'s> Draft<'s> {
         step: Step,
         now: Timestamp,
     ) -> Result<Waits, EngineError> {
-        let Step { mut next, effect: _, entries, outcomes, messages: _, report: _ } = step;
+        let Step { mut next, entries, outcomes, .. } = step;
         for what in entries {
             self.entries.push((next.id, next.entries, Entry { at: now, what }));
             next.entries += 1;

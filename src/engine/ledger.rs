@@ -5,6 +5,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::EngineError;
+use crate::engine::parts::PartRow;
 use crate::model::{
     ConversationId, EventId, MessageId, NhsNumber, PartyKey, Timestamp, TransferId, derived_uuid,
 };
@@ -71,14 +72,22 @@ pub fn message_of_key(parent: TransferId, message: TransferId) -> Vec<u8> {
     [b"m".as_slice(), parent.as_bytes(), message.as_bytes()].concat()
 }
 
-/// The messages of a transfer that go their own way, in no order.
-pub fn messages_of(store: &Store, parent: TransferId) -> Result<Vec<Transfer>, EngineError> {
+/// Which messages of a transfer go their own way, in no order.
+pub fn message_ids_of(store: &Store, parent: TransferId) -> Result<Vec<TransferId>, EngineError> {
     let begin = [b"m".as_slice(), parent.as_bytes()].concat();
     let mut found = Vec::new();
     for row in store.scan(Table::Ledger, &begin) {
         let (key, _) = row?;
-        let id = key.get(begin.len()..).and_then(|id| id.try_into().ok()).map(TransferId::from_bytes);
-        let Some(id) = id else { continue };
+        let id = key.get(begin.len()..).and_then(|id| id.try_into().ok());
+        found.extend(id.map(TransferId::from_bytes));
+    }
+    Ok(found)
+}
+
+/// The messages of a transfer that go their own way, in no order.
+pub fn messages_of(store: &Store, parent: TransferId) -> Result<Vec<Transfer>, EngineError> {
+    let mut found = Vec::new();
+    for id in message_ids_of(store, parent)? {
         if let Some(bytes) = store.get(Table::Message, id.as_bytes())? {
             found.push(decode(&bytes)?);
         }
@@ -164,6 +173,21 @@ pub struct ReceivedRow {
     pub answer: PacketRef,
     /// Until when the row is kept.
     pub keep_until: Timestamp,
+}
+
+/// Key of a part of a record that a party sends.
+pub fn part_key(from: &crate::model::OdsCode, id: &MessageId) -> Vec<u8> {
+    [from.as_str().as_bytes(), b"\n", id.as_str().as_bytes()].concat()
+}
+
+/// A part of a record that a party sends, as far as it is known.
+pub fn part(
+    store: &Store,
+    from: &crate::model::OdsCode,
+    id: &MessageId,
+) -> Result<Option<PartRow>, EngineError> {
+    let row = store.get(Table::Part, &part_key(from, id))?;
+    Ok(row.map(|bytes| decode(&bytes)).transpose()?)
 }
 
 /// Key of an outbox entry.

@@ -8,6 +8,7 @@ mod agenda;
 mod draft;
 mod handle;
 pub mod ledger;
+mod parts;
 mod recent;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 pub use agenda::{Agenda, LaneView, Limits};
 pub use handle::{EngineStopped, Handle, Observe, Overview, run};
+pub use parts::{Listing, PartRow};
 
 use crate::engine::draft::Draft;
 use crate::engine::ledger::{EventRow, Quarantined, ReceivedRow, Settled, Unreadable};
@@ -29,7 +31,7 @@ use crate::transfer::outbound::MessageKind;
 use crate::transfer::outcome::Outcome;
 use crate::transfer::refusal::Refusal;
 use crate::transfer::verdict::Verdict;
-use crate::transfer::{Case, Illegal, Step, Transfer, Waits};
+use crate::transfer::{Case, Illegal, Step, ToParts, Transfer, Waits};
 
 /// How long an effect may stay away before it counts as lost: above every timeout that `perform` sets.
 const LOST_AFTER: Duration = Duration::from_secs(15 * 60);
@@ -71,6 +73,8 @@ pub enum Input {
         event: Box<Event>,
         /// How to find its transfer.
         route: Route,
+        /// What it says of parts.
+        listing: Box<Listing>,
         /// What to put aside if it belongs to nobody.
         stranger: Quarantined,
     },
@@ -118,6 +122,13 @@ pub enum Route {
         /// Whether records that nobody asked for are taken.
         push: bool,
     },
+    /// A part of a record: it belongs to the extract that lists it.
+    Part {
+        /// Who sent it.
+        from: OdsCode,
+        /// In which conversation.
+        conversation: ConversationId,
+    },
     /// A request for a record: it joins a release of that patient, or opens a transfer of its own.
     Asks,
     /// An answer to a message of ours.
@@ -140,6 +151,8 @@ pub enum Reply {
     Duplicate(Option<PacketRef>),
     /// The same identity came with other content; nothing was taken but a note of it.
     Conflict,
+    /// It cannot be taken before another message: it is to come again.
+    NotYet,
     /// It belongs to nobody and was put aside.
     Stranger,
     /// It does not apply, and why.
@@ -258,16 +271,36 @@ impl Engine {
                 self.take_custody(draft, event, digest, warnings, now)
             }
             Input::Quarantine { entry, outcome } => Ok(put_aside(draft, entry, outcome, Reply::Taken)?),
-            Input::Message { from, message_id, digest, answer, keep_until, event, route, stranger } => {
+            Input::Message {
+                from,
+                message_id,
+                digest,
+                answer,
+                keep_until,
+                event,
+                route,
+                listing,
+                stranger,
+            } => {
                 let key = ledger::received_key(&from, &message_id);
                 if let Some(bytes) = draft.row(Table::Ledger, &key)? {
                     let row: ReceivedRow = ledger::decode(&bytes)?;
-                    let same = row.digest == digest;
-                    return Ok(if same { Reply::Duplicate(Some(row.answer)) } else { Reply::Conflict });
+                    if row.digest == digest {
+                        return Ok(Reply::Duplicate(Some(row.answer)));
+                    }
+                    let Route::Part { from, .. } = &route else { return Ok(Reply::Conflict) };
+                    if !Self::may_replace(draft, from, &message_id)? {
+                        return Ok(Reply::Conflict);
+                    }
+                }
+                if let Route::Part { from, conversation } = &route
+                    && self.must_wait(draft, (from, *conversation), &message_id, &listing)?
+                {
+                    return Ok(Reply::NotYet);
                 }
                 let row = ReceivedRow { digest, answer, keep_until };
                 draft.put(Table::Ledger, key, ledger::encode(&row));
-                self.take_message(draft, &event, &route, stranger, now)
+                self.take_message(draft, &event, &route, &listing, stranger, now)
             }
             Input::Signal { message_id, event } => match lookup(draft, &ledger::sent_key(&message_id))? {
                 Some(id) => self.apply(draft, id, &event, now),
@@ -332,36 +365,44 @@ impl Engine {
         draft: &mut Draft<'_>,
         event: &Event,
         route: &Route,
+        listing: &Listing,
         stranger: Quarantined,
         now: Timestamp,
     ) -> Result<Reply, EngineError> {
         match route {
             Route::Opens { from, conversation, push } => {
-                if let Some(id) = self.asked_of(draft, from, *conversation)? {
-                    return match draft.transfer(id)?.is_some_and(|first| first.step(event, now).is_ok()) {
-                        true => self.apply(draft, id, event, now),
-                        false => self.refuse_copy(draft, event, stranger, now),
-                    };
-                }
-                let id = Transfer::id_for_arrival(from, *conversation);
-                let unasked = if *push { None } else { not_requested(event) };
+                let (id, unasked) = match self.asked_of(draft, from, *conversation)? {
+                    Some(id) => (id, None),
+                    None => {
+                        let unasked = if *push { None } else { not_requested(event) };
+                        (Transfer::id_for_arrival(from, *conversation), unasked)
+                    }
+                };
                 let event = unasked.as_ref().unwrap_or(event);
-                match draft.transfer(id)? {
+                let (listed, rows) = Self::list(draft, id, event, listing)?;
+                let event = listed.as_ref().unwrap_or(event);
+                let reply = match draft.transfer(id)? {
                     None => {
                         self.open_transfer(draft, id, event, now)?;
-                        Ok(Reply::Taken)
+                        Reply::Taken
                     }
-                    // It takes the place of one that was refused (gp2gp reference §2.2, Q19).
-                    Some(first) if first.step(event, now).is_ok() => self.apply(draft, id, event, now),
-                    Some(_) => self.refuse_copy(draft, event, stranger, now),
-                }
+                    // It is what was asked for, or takes the place of one that was refused (gp2gp reference §2.2, Q19).
+                    Some(first) if first.step(event, now).is_ok() => self.apply(draft, id, event, now)?,
+                    Some(_) => return self.refuse_copy(draft, event, stranger, now),
+                };
+                Self::keep_listed(draft, id, event, rows)?;
+                Ok(reply)
+            }
+            Route::Part { conversation, .. } => {
+                self.take_part(draft, event, *conversation, listing, stranger, now)
             }
             Route::Asks => self.take_request(draft, event, stranger, now),
             Route::Answers { conversation, refers_to, from } => {
-                let (by_message, about) = match refers_to {
-                    Some(message_id) => owner(draft, lookup(draft, &ledger::sent_key(message_id))?)?,
-                    None => (None, None),
+                let named = match refers_to {
+                    Some(message_id) => lookup(draft, &ledger::sent_key(message_id))?,
+                    None => None,
                 };
+                let (by_message, about) = owner(draft, named)?;
                 let by_conversation = lookup(draft, &ledger::conversation_key(*conversation))?;
                 // Inside the conversation, and naming a message of ours if it names any (gp2gp reference §1.2).
                 let id = match (by_message, by_conversation) {
@@ -373,7 +414,11 @@ impl Engine {
                     Some(id) if sent_to(draft, id)?.as_ref() == Some(from) => match event {
                         Event::Acknowledged(ack) => {
                             let ack = Acknowledgement { about, ..ack.clone() };
-                            self.apply(draft, id, &Event::Acknowledged(ack), now)
+                            let event = Event::Acknowledged(ack);
+                            if let (Some(MessageKind::Part), Some(part)) = (about, named) {
+                                self.apply(draft, part, &event, now)?;
+                            }
+                            self.apply(draft, id, &event, now)
                         }
                         other => self.apply(draft, id, other, now),
                     },
@@ -491,6 +536,9 @@ impl Engine {
     ) -> Result<(), EngineError> {
         let id = step.next.id;
         let (messages, report) = (std::mem::take(&mut step.messages), step.report.take());
+        if let Some(word) = step.to_parts.take() {
+            self.tell_parts(draft, id, word, now)?;
+        }
         self.agenda.place(id, draft.take(before, step, now)?);
         for message in messages {
             let id = message.id;
@@ -501,6 +549,33 @@ impl Engine {
         }
         if let Some((parent, report)) = report {
             self.apply(draft, parent, &Event::Reported(report), now)?;
+        }
+        Ok(())
+    }
+
+    /// Tells the parts of a record that were made before: those of a new version are made after it.
+    fn tell_parts(
+        &mut self,
+        draft: &mut Draft<'_>,
+        parent: TransferId,
+        word: ToParts,
+        now: Timestamp,
+    ) -> Result<(), EngineError> {
+        let event = match word {
+            ToParts::Leave(until) => Event::Leave { until },
+            ToParts::Stop => Event::Stop,
+        };
+        for id in draft.messages_of(parent)? {
+            let Some(message) = draft.transfer(id)? else { continue };
+            let Case::Outbound(outbound) = &message.case else { continue };
+            if outbound.saying.kind() != MessageKind::Part {
+                continue;
+            }
+            match message.step(&event, now) {
+                // What it reports is what it was just told.
+                Ok(step) => self.agenda.place(id, draft.take(Some(message), step, now)?),
+                Err(illegal) => tracing::error!(message = %id, %illegal, "a part was not told"),
+            }
         }
         Ok(())
     }

@@ -17,13 +17,14 @@ use super::wire::{CannotSign, Unreadable, Wire, WireMessage};
 use super::{Desk, HttpAnswer, Posted};
 use crate::clock;
 use crate::directory::{AnswerStatus, Directory, DirectoryHandle, Party, Peer, Profile};
-use crate::engine::{Handle, Input, Reply, Route};
-use crate::model::Timestamp;
+use crate::engine::{Handle, Input, Listing, Reply, Route};
+use crate::model::{OdsCode, Timestamp};
 use crate::packet::signature::SignatureFault;
 use crate::packet::signature::verify::Verified;
 use crate::store::Vault;
 use crate::transfer::dispatch::PacketRef;
 use crate::transfer::event::{Event, LateSignal};
+use crate::transfer::refusal::PartRefusal;
 use crate::transport::Tls;
 
 /// Above this, reading and verifying leave the asynchronous threads: below it they take well under a millisecond.
@@ -72,6 +73,8 @@ struct Checked {
     message: WireMessage,
     verified: Option<Verified>,
     digest: String,
+    /// What is wrong with it as a part of a record.
+    wrong: Option<PartRefusal>,
 }
 
 impl Desk for Reception {
@@ -146,7 +149,7 @@ impl Reception {
         let object = |objection: &Objection, profile| self.object(objection, &heading, signal, profile);
         let (them, peer) =
             self.speaker(posted, &heading, directory, now).map_err(|o| object(&o, Profile::Spine))?;
-        let checked = self.verify(message, peer, posted.body.len(), now).await;
+        let checked = self.verify(message, (&them.ods, peer), posted.body.len(), now).await;
         let checked = checked.map_err(|fault| object(&Objection::Signature(fault), peer.profile))?;
         let (actions, contract): (&[&str], _) = match signal {
             true => (&["Acknowledgment", "MessageError"], Contract::OursOrOf(them)),
@@ -173,15 +176,16 @@ impl Reception {
     async fn verify(
         &self,
         message: WireMessage,
-        peer: &Peer,
+        (from, peer): (&OdsCode, &Peer),
         bytes: usize,
         now: Timestamp,
     ) -> Result<Checked, SignatureFault> {
-        let (wire, peer) = (self.wire.clone(), peer.clone());
+        let (wire, peer, from) = (self.wire.clone(), peer.clone(), from.clone());
         let verify = move || {
             let verified = wire.verify(&message, &peer, now)?;
             let digest = wire.digest(&message);
-            Ok(Checked { message, verified, digest })
+            let wrong = wire.look_at_part(&message, &from);
+            Ok(Checked { message, verified, digest, wrong })
         };
         off_thread(bytes, verify).await
     }
@@ -230,10 +234,10 @@ impl Reception {
             true => Turned::SilentlyOff.into(),
             false => off(heading, error, ends.peer.profile, Reason::ContentRefused),
         };
-        let told = self.wire.tell(&checked.message, ends, &posted.body, now);
+        let told = self.wire.tell(&checked.message, ends, (&posted.body, checked.wrong), now);
         match told.map_err(refused)? {
             Told::Signal { signal, receipt } => Ok(self.take_signal(posted, signal, receipt).await?),
-            Told::Business { route, event } => {
+            Told::Business { route, listing, event } => {
                 let (first, own) = self.first_answer(heading, &checked, ends, now)?;
                 let reply = match self.wire.remembered(heading) {
                     // Known already: another sealed copy would belong to nobody.
@@ -241,11 +245,12 @@ impl Reception {
                         self.engine.settled().await.map_err(|_| Turned::NotStored)?;
                         Reply::Duplicate(Some(row.answer))
                     }
-                    Some(_) => Reply::Conflict,
-                    None => {
+                    // A damaged part may come again (C2): the engine decides.
+                    Some(_) if !matches!(route, Route::Part { .. }) => Reply::Conflict,
+                    Some(_) | None => {
                         self.has_room_for(&route)?;
                         let row = (checked.digest.as_str(), &first);
-                        self.submit(posted, heading, row, route, event, now).await?
+                        self.submit(posted, heading, row, (route, listing), event, now).await?
                     }
                 };
                 let answer = self.settled(reply, first, heading, ends.peer.profile)?;
@@ -284,7 +289,7 @@ impl Reception {
     /// An answer to a message of ours is taken, since it ends what was begun.
     fn has_room_for(&self, route: &Route) -> Result<(), Turned> {
         let ends_something = match route {
-            Route::Opens { .. } | Route::Asks => false,
+            Route::Opens { .. } | Route::Asks | Route::Part { .. } => false,
             Route::Answers { refers_to, .. } => {
                 refers_to.as_ref().is_some_and(|message_id| self.wire.sent(message_id).is_some())
             }
@@ -298,7 +303,7 @@ impl Reception {
         posted: &Posted,
         heading: &Heading,
         (digest, answer): (&str, &HttpAnswer),
-        route: Route,
+        (route, listing): (Route, Listing),
         event: Box<dyn FnOnce(PacketRef) -> Event + Send>,
         now: Timestamp,
     ) -> Result<Reply, Turned> {
@@ -315,6 +320,7 @@ impl Reception {
             keep_until: keep_until(heading, now),
             event: Box::new(event(packet.clone())),
             route,
+            listing: Box::new(listing),
             stranger: stranger(posted, packet, now),
         };
         self.engine.submit(input).await.map_err(|_| Turned::NotStored)
@@ -331,6 +337,7 @@ impl Reception {
         match reply {
             // Whatever became of it, it is durable: taken, put aside, or of no consequence.
             Reply::Taken | Reply::Stranger | Reply::NotApplicable(_) | Reply::Duplicate(None) => Ok(first),
+            Reply::NotYet => Err(Turned::NotStored.into()),
             Reply::Duplicate(Some(stored)) => Ok(self.given_before(&stored).unwrap_or(first)),
             Reply::Conflict => {
                 tracing::warn!(from = %heading.from, message = %heading.message_id, "a MessageId came again with other content");

@@ -1,19 +1,20 @@
 //! What a message tells us, once it is known to come from who it says.
-//!
-//! Parts of large messages are not spoken yet.
 
 use hyper::body::Bytes;
 
 use super::judge::Ends;
 use super::wire::{Content, SentMessage, Wire, WireMessage};
-use crate::engine::Route;
-use crate::model::Timestamp;
+use crate::engine::{Listing, Route};
+use crate::model::{MessageId, Timestamp};
 use crate::packet::Incoming;
-use crate::packet::hl7::{ExtractHead, ReadAcknowledgement, ReadEhrRequest};
+use crate::packet::hl7::{CopcKind, ExtractHead, ReadAcknowledgement, ReadCopc, ReadEhrRequest};
+use crate::packet::parts::inventory::{self, ListFault};
 use crate::packet::signal::Signal;
 use crate::transfer::dispatch::PacketRef;
-use crate::transfer::event::{Acknowledgement, Arrival, Asked, Event, LateSignal};
-use crate::transfer::refusal::Refusal;
+use crate::transfer::event::{Acknowledgement, Arrival, Asked, Continued, Event, LateSignal};
+use crate::transfer::gathering::{Found, Part};
+use crate::transfer::refusal::{PartRefusal, Refusal};
+use crate::transfer::timeout::Terms;
 use crate::transfer::verdict::{Accepted, Verdict};
 use crate::transport::classify::judge_errors;
 
@@ -34,6 +35,8 @@ pub enum Told {
     Business {
         /// How to find its transfer.
         route: Route,
+        /// What it says of parts.
+        listing: Listing,
         /// The event, given where the octets lie.
         event: Box<dyn FnOnce(PacketRef) -> Event + Send>,
     },
@@ -63,7 +66,7 @@ impl Wire {
         &self,
         message: &WireMessage,
         ends: &Ends<'_>,
-        body: &Bytes,
+        (body, wrong): (&Bytes, Option<PartRefusal>),
         now: Timestamp,
     ) -> Result<Told, ErrorText> {
         match &message.content {
@@ -71,6 +74,7 @@ impl Wire {
             Content::Business(incoming) => match message.header.action.as_str() {
                 "MCCI_IN010000UK13" => self.tell_acknowledgement(incoming, ends),
                 "RCMR_IN010000UK05" | "RCMR_IN010000UK06" => tell_request(incoming, ends, now),
+                COPC => self.tell_copc(incoming, ends, body.len() as u64, wrong),
                 _ => tell_extract(incoming, ends, (body.len() as u64, self.accept_push), now),
             },
         }
@@ -134,8 +138,68 @@ impl Wire {
                 packet: Some(packet),
             })
         };
-        Ok(Told::Business { route, event: Box::new(event) })
+        Ok(Told::Business { route, listing: Listing::None, event: Box::new(event) })
     }
+
+    /// Leave to send parts, or a part.
+    fn tell_copc(
+        &self,
+        incoming: &Incoming<'_>,
+        ends: &Ends<'_>,
+        bytes: u64,
+        wrong: Option<PartRefusal>,
+    ) -> Result<Told, ErrorText> {
+        let (octets, charset) = hl7(incoming);
+        let copc = ReadCopc::read_labelled(octets, charset);
+        let message_id = incoming.header.message_id.clone();
+        if let Err(fault) = &copc {
+            tracing::warn!(message = %message_id, %fault, "a part cannot be read");
+        }
+        let kind = copc.as_ref().ok().map(|copc| copc.kind(&incoming.manifest));
+        if let Some(CopcKind::Continue { refers_to }) = kind {
+            return Ok(self.tell_leave(incoming, ends, refers_to));
+        }
+        let wrong = wrong.or_else(|| copc.is_err().then_some(PartRefusal::Malformed));
+        let references = incoming.manifest.get(1..).unwrap_or_default().to_vec();
+        let (from, to) = (ends.them.ods.clone(), ends.us.ods.clone());
+        let route = Route::Part { from: from.clone(), conversation: incoming.header.conversation };
+        let event = move |packet| {
+            Event::Part(Box::new(Part { message_id, from, to, bytes, packet, found: Found::Early }))
+        };
+        Ok(Told::Business { route, listing: Listing::Part { references, wrong }, event: Box::new(event) })
+    }
+
+    /// Leave names the extract by its MessageId, or by an id of its own that says nothing of the message (C17).
+    fn tell_leave(&self, incoming: &Incoming<'_>, ends: &Ends<'_>, refers_to: Option<MessageId>) -> Told {
+        let named = refers_to.clone().filter(|id| self.sent(id).is_some());
+        let from = ends.them.ods.clone();
+        let route = Route::Answers {
+            conversation: incoming.header.conversation,
+            refers_to: named,
+            from: from.clone(),
+        };
+        let message_id = incoming.header.message_id.clone();
+        let event = move |_| Event::Continued(Continued { message_id, refers_to, from });
+        Told::Business { route, listing: Listing::None, event: Box::new(event) }
+    }
+}
+
+/// The action of parts and of the leave to send them.
+pub(super) const COPC: &str = "COPC_IN000001UK01";
+
+/// What an extract lists of parts, and what the wait for them is reckoned with.
+fn listing(incoming: &Incoming<'_>, ends: &Ends<'_>) -> Result<Listing, ListFault> {
+    let references = incoming.manifest.get(1..).unwrap_or_default();
+    let listed = inventory::list_extract(&incoming.header.message_id, references)?;
+    if !listed.doubled.is_empty() {
+        tracing::warn!(message = %incoming.header.message_id, count = listed.doubled.len(), "parts are listed twice");
+    }
+    if listed.rows.is_empty() {
+        return Ok(Listing::None);
+    }
+    let persist = ends.peer.contract.persist_duration;
+    let (terms, sent_at) = (Terms::new(persist, persist), incoming.header.timestamp);
+    Ok(Listing::Extract { rows: listed.rows, terms, sent_at })
 }
 
 /// A request for a record. One that cannot be read, or is of the older form, is answered as GP2GP answers it: 18 (TD51.1,
@@ -171,7 +235,7 @@ fn tell_request(incoming: &Incoming<'_>, ends: &Ends<'_>, now: Timestamp) -> Res
             known: None,
         }))
     };
-    Ok(Told::Business { route: Route::Asks, event: Box::new(event) })
+    Ok(Told::Business { route: Route::Asks, listing: Listing::None, event: Box::new(event) })
 }
 
 fn tell_extract(
@@ -182,10 +246,17 @@ fn tell_extract(
 ) -> Result<Told, ErrorText> {
     // The envelope holds and its sender is known: what is wrong inside is told as GP2GP tells it (Q4).
     let (octets, charset) = hl7(incoming);
+    let (listing, impossible) = match listing(incoming, ends) {
+        Ok(listing) => (listing, None),
+        Err(fault) => {
+            tracing::warn!(message = %incoming.header.message_id, %fault, "an extract lists impossible parts");
+            (Listing::None, Some(Refusal::PartsImpossible))
+        }
+    };
     let (head, refusal) = match ExtractHead::read_labelled(octets, charset) {
         Ok(head) => {
-            check_head(&head, incoming, ends)?;
-            (Some(head), None)
+            check_head(&head, ends)?;
+            (Some(head), impossible)
         }
         Err(fault) => {
             tracing::warn!(message = %incoming.header.message_id, %fault, "an extract cannot be read");
@@ -214,17 +285,13 @@ fn tell_extract(
             packet,
             received_at: now,
             refusal,
+            large: None,
         }))
     };
-    Ok(Told::Business { route, event: Box::new(event) })
+    Ok(Told::Business { route, listing, event: Box::new(event) })
 }
 
-fn check_head(head: &ExtractHead, incoming: &Incoming<'_>, ends: &Ends<'_>) -> Result<(), ErrorText> {
-    // Parts of large messages are not taken yet, and a record with gaps must not look whole (LM42, hazard H7).
-    if incoming.attachments().iter().any(|(_, part)| part.is_none()) {
-        let text = "a record whose parts travel in other messages is not taken here yet";
-        return Err(ErrorText { code: "NotSupported", location: "//eb:Manifest", text });
-    }
+fn check_head(head: &ExtractHead, ends: &Ends<'_>) -> Result<(), ErrorText> {
     // Destination and author must be those of the envelope (custody reference §4, hazard H1).
     if head.destination_ods != ends.us.ods {
         return Err(content_error("the extract is for another organisation than the envelope"));

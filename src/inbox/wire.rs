@@ -8,13 +8,16 @@ use hyper::body::Bytes;
 
 use super::answer::AckAsked;
 use super::judge::{Ends, Heading};
-use super::tell::ErrorText;
+use super::tell::{COPC, ErrorText};
 use crate::directory::{Peer, Profile};
 use crate::engine::ledger::{self, ReceivedRow};
-use crate::model::{CpaId, MessageId, PartyKey, Timestamp, TransferId};
+use crate::model::{CpaId, MessageId, OdsCode, PartyKey, Timestamp, TransferId};
 use crate::packet::envelope::{self, AckRequest, EBXML, Header};
 use crate::packet::fingerprint::Fingerprint;
+use crate::packet::manifest;
 use crate::packet::mime::{MimeLimits, Strictness};
+use crate::packet::parts::inventory::Role;
+use crate::packet::parts::join::{self, JoinFault, JoinLimits, Joiner, Unjoined};
 use crate::packet::signal::{self, Complaint, Signal};
 use crate::packet::signature::verify::{Terms, Verified, expect_unsigned, verify};
 use crate::packet::signature::{SignatureFault, Signer, receipt};
@@ -25,14 +28,16 @@ use crate::store::{Store, Table, Vault};
 use crate::telemetry::Metrics;
 use crate::transfer::Case;
 use crate::transfer::dispatch::{Dispatch, PacketRef};
+use crate::transfer::refusal::PartRefusal;
 
-/// The actions spoken here: requests for records, of the older form too so that it can be answered (S230), extracts, and
-/// acknowledgements.
+/// The actions spoken here: requests for records, of the older form too so that it can be answered (S230), extracts, their
+/// parts, and acknowledgements.
 pub const ACTIONS: &[&str] = &[
     "RCMR_IN010000UK05",
     "RCMR_IN010000UK06",
     "RCMR_IN030000UK06",
     "RCMR_IN030000UK07",
+    COPC,
     "MCCI_IN010000UK13",
 ];
 
@@ -166,6 +171,28 @@ impl Wire {
         }
     }
 
+    /// What is wrong with a part by itself (§4.2(4)): a file that is one message must be whole in it. Whether the pieces
+    /// of one fit together is seen when the last has come. Nothing is said of a message that nothing lists.
+    pub(super) fn look_at_part(&self, message: &WireMessage, from: &OdsCode) -> Option<PartRefusal> {
+        let Content::Business(incoming) = &message.content else { return None };
+        if message.header.action != COPC || manifest::has_messages(&incoming.manifest) {
+            return None;
+        }
+        let row = ledger::part(&self.store, from, &message.header.message_id).ok()??.row?;
+        let files: Vec<_> = incoming.attachments().into_iter().filter_map(|(_, part)| part).collect();
+        if let Err(fault) = join::one_file(files.len()) {
+            return Some(refusal_of(fault));
+        }
+        let Role::Item { said, .. } = &row.role else { return None };
+        let mut joiner = Joiner::new(std::io::sink(), said.expected(), JoinLimits::default());
+        let (carried, octets) = join::piece(files.first()?);
+        let joined = joiner.begin(carried).and_then(|()| joiner.feed(octets)).and_then(|()| joiner.finish());
+        match joined {
+            Ok(_) | Err(Unjoined::Write(_)) => None,
+            Err(Unjoined::Fault(fault)) => Some(refusal_of(fault)),
+        }
+    }
+
     /// What the ledger remembers of a message with this sender and id: a look before it is sealed. The engine decides.
     pub(super) fn remembered(&self, heading: &Heading) -> Option<ReceivedRow> {
         let row = self.store.get(Table::Ledger, &ledger::received_key(&heading.from, &heading.message_id));
@@ -273,6 +300,11 @@ impl Wire {
         };
         Some(SentMessage { dispatch: delivery.dispatch.clone(), receipt: receipt.clone() })
     }
+}
+
+/// What a part with this fault is answered.
+fn refusal_of(fault: JoinFault) -> PartRefusal {
+    if fault.response_code() == 29 { PartRefusal::Unjoined } else { PartRefusal::Malformed }
 }
 
 /// A message of ours, and the receipt that is kept for it.

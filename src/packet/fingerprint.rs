@@ -18,8 +18,31 @@ pub struct InvalidFingerprint;
 
 /// SHA-1 of a file in base64: not for safety, but what FHIR's `Attachment.hash` is defined to hold.
 pub fn sha1_base64(octets: &[u8]) -> String {
-    let digest = ring::digest::digest(&ring::digest::SHA1_FOR_LEGACY_USE_ONLY, octets);
-    base64::engine::general_purpose::STANDARD.encode(digest)
+    let mut digest = DigestingSha1::default();
+    digest.update(octets);
+    digest.finish()
+}
+
+/// The same of a file that is not in memory whole.
+#[derive(Clone)]
+pub struct DigestingSha1(ring::digest::Context);
+
+impl Default for DigestingSha1 {
+    fn default() -> Self {
+        Self(ring::digest::Context::new(&ring::digest::SHA1_FOR_LEGACY_USE_ONLY))
+    }
+}
+
+impl DigestingSha1 {
+    /// Takes the next octets.
+    pub fn update(&mut self, octets: &[u8]) {
+        self.0.update(octets);
+    }
+
+    /// The digest of all octets taken, in base64.
+    pub fn finish(self) -> String {
+        base64::engine::general_purpose::STANDARD.encode(self.0.finish())
+    }
 }
 
 /// A digest in the making, for content that is not in memory whole.

@@ -3,9 +3,10 @@
 use crate::clock;
 use crate::directory::{Directory, Party, Peer, Standing};
 use crate::model::{ConversationId, OdsCode, Timestamp};
-use crate::packet::hl7::{Answer, ApplicationAcknowledgement, EhrRequest};
+use crate::packet::hl7::{Answer, ApplicationAcknowledgement, Copc, CopcContent, EhrRequest};
 use crate::packet::{self, PacketLimits};
 use crate::perform::Tools;
+use crate::perform::pack::COPC;
 use crate::perform::prepare::{header, signer_for};
 use crate::transfer::dispatch::Transmission;
 use crate::transfer::outbound::{Outbound, Saying};
@@ -78,7 +79,8 @@ fn payload(
             };
             ("RCMR_IN010000UK05", request.write())
         }
-        Saying::Acknowledgement { refers_to, refusal } => {
+        Saying::Acknowledgement { refers_to, refusal }
+        | Saying::PartAcknowledgement { refers_to, refusal } => {
             let verdict = match refusal {
                 None => Answer::Accept,
                 Some(said) => Answer::Refuse { code: said.code.clone(), text: said.words.clone() },
@@ -88,5 +90,19 @@ fn payload(
                 ApplicationAcknowledgement { message_id, creation, to_asid, from_asid, refers_to, verdict };
             ("MCCI_IN010000UK13", ack.write())
         }
+        Saying::Continue { refers_to } => {
+            let leave = Copc {
+                message_id,
+                creation,
+                to_asid,
+                from_asid,
+                to_ods: outbound.to.clone(),
+                from_ods: outbound.from.clone(),
+                content: CopcContent::Continue { refers_to: refers_to.clone() },
+            };
+            (COPC, leave.write())
+        }
+        // It was made with its record.
+        Saying::Part { .. } => return Err(PrepareFault::ExtractInvalid),
     })
 }

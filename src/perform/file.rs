@@ -1,17 +1,22 @@
 //! A received record: out of the vault into the clinical system's folder, and the acknowledgement made ready.
 
+use std::borrow::Cow;
+use std::io::Read;
+
 use crate::clock;
 use crate::directory::Directory;
 use crate::extract::{self, Account, Expected, ReceivedDocument};
-use crate::model::{MessageId, Timestamp, TransferId};
+use crate::model::{MessageId, NhsNumber, Timestamp, TransferId};
 use crate::packet::description::Description;
-use crate::packet::fingerprint::sha1_base64;
 use crate::packet::hl7::{Answer, ApplicationAcknowledgement};
-use crate::packet::mime::{MimeLimits, Strictness};
-use crate::packet::{self, Packet, PacketLimits, Received};
+use crate::packet::mime::{MimeLimits, Part, Strictness};
+use crate::packet::parts::skeleton;
+use crate::packet::xml::XmlLimits;
+use crate::packet::{self, Incoming, Packet, PacketLimits, Received};
+use crate::perform::join::{self, Joined};
 use crate::perform::prepare::{acknowledgement_header, signer_for};
 use crate::perform::{Acknowledge, Tools};
-use crate::records::{self, FilingFolder, ReadRecord, ReceivedAttachment, ReceivedRecord};
+use crate::records::{self, ReadRecord, ReceivedAttachment, ReceivedRecord, Text, Written};
 use crate::telemetry::Direction;
 use crate::transfer::dispatch::Transmission;
 use crate::transfer::event::{Arrival, Filed};
@@ -27,8 +32,8 @@ pub async fn file(
     message_id: Option<MessageId>,
 ) -> Result<Filed, FilingFault> {
     let packet = tools.fetch(&arrival.packet).await.map_err(|_| FilingFault::PacketUnreadable)?;
-    let (folder, arrived, at) = (tools.filing.clone(), arrival.clone(), clock::now());
-    let job = move || put_in_folder(&folder, transfer, &arrived, &packet, at);
+    let (with, arrived, at) = (tools.clone(), arrival.clone(), clock::now());
+    let job = move || put_in_folder(&with, transfer, &arrived, &packet, at);
     let account = tokio::task::spawn_blocking(job).await.map_err(|_| FilingFault::FolderUnwritable)??;
     let completeness = account.as_ref().map(Account::totals);
     let account = match &account {
@@ -53,7 +58,7 @@ pub async fn file(
 /// Puts the record where the clinical system takes it from; gives the account of its statements. An extract that cannot
 /// be read as a record is filed all the same, as it came.
 fn put_in_folder(
-    folder: &FilingFolder,
+    tools: &Tools,
     transfer: TransferId,
     arrival: &Arrival,
     packet: &Packet,
@@ -63,68 +68,148 @@ fn put_in_folder(
     let opened = packet::open(&packet.content_type, &packet.body, Strictness::Tolerant, &limits);
     let Ok(Received::Business(incoming)) = opened else { return Err(FilingFault::PacketUnreadable) };
     let hl7 = incoming.hl7().ok_or(FilingFault::PacketUnreadable)?;
-    let parts = incoming.attachments();
-    let described: Vec<_> = parts
-        .iter()
-        .filter_map(|(item, part)| Some((*item, Description::parse(&item.description), (*part)?)))
-        .collect();
-    let documents = described.iter().enumerate().map(|(n, (item, description, part))| {
-        let content_type = description.content_type.clone().unwrap_or_else(|| part.content_type.clone());
-        ReceivedDocument {
-            id: item.id.clone().unwrap_or_default(),
-            file_name: description.filename.clone(),
-            url: records::attachment_name(n, &content_type),
-            content_type: Some(content_type),
-            length: part.body.len() as u64,
-            sha1: sha1_base64(&part.body),
-        }
+    let (extract, items) = whole_extract(tools, arrival, &hl7.body, items(&incoming))?;
+    let mut account = None;
+    let heads: Vec<ItemHead> = items.iter().map(Item::head).collect();
+    let (number, kept) = (arrival.nhs_number, &mut account);
+    let text = Box::new(move |written: &[Written]| {
+        let record = read_record(transfer, number, &extract, &heads, written).map(|(record, account)| {
+            *kept = Some(account);
+            record
+        });
+        Text { extract, record }
     });
-    let expected =
-        Expected { nhs_number: arrival.nhs_number, documents: documents.collect(), ..Expected::default() };
-    let reading = match extract::read(&hl7.body, &expected) {
-        Ok(reading) => Some(reading),
-        Err(refusal) => {
-            let error = &refusal as &dyn std::error::Error;
-            tracing::warn!(%transfer, error, "a record was filed as it came: it could not be read");
-            None
-        }
-    };
-    let kept = reading.as_ref().map(|r| r.account.to_json());
-    let mut contents: Vec<&[u8]> = described.iter().map(|(_, _, part)| &*part.body).collect();
-    let attachments = described
-        .iter()
-        .zip(contents.iter_mut())
-        .map(|((item, description, part), content)| ReceivedAttachment {
-            id: item.id.clone().unwrap_or_default(),
-            filename: description.filename.clone(),
-            content_type: description.content_type.clone().unwrap_or_else(|| part.content_type.clone()),
-            content,
-        })
-        .collect();
+    let attachments = items.into_iter().map(|item| item.attachment(tools, arrival));
     let record = ReceivedRecord {
         transfer,
         conversation: arrival.conversation,
         from: arrival.from.clone(),
         to: arrival.to.clone(),
         received_at: arrival.received_at,
-        extract: &mut &*hl7.body,
-        record: reading.as_ref().zip(kept.as_ref()).map(|(reading, account)| ReadRecord {
-            bundle: &reading.json,
-            account,
-            missing: &reading.missing,
-        }),
-        attachments,
+        attachments: attachments.collect(),
+        text,
     };
-    match folder.file(record, now) {
-        Ok(_) => Ok(reading.map(|r| r.account)),
+    match tools.filing.file(record, now) {
+        Ok(_) => Ok(account),
         Err(error) => {
             tracing::error!(%transfer, error = &error as &dyn std::error::Error, "a record could not be filed");
             Err(match error {
                 records::FilingFault::NoRoom { .. } => FilingFault::NoRoom,
+                records::FilingFault::Io { source, .. } if join::is_of_pieces(&source) => {
+                    FilingFault::PartsUnusable
+                }
                 records::FilingFault::Io { .. } => FilingFault::FolderUnwritable,
                 records::FilingFault::Conflict { .. } => FilingFault::AnotherRecordThere,
                 records::FilingFault::TooMany { .. } => FilingFault::TooManyAttachments,
             })
+        }
+    }
+}
+
+/// One document of a received record.
+struct Item<'p> {
+    head: ItemHead,
+    content: Where<'p>,
+}
+
+/// What the manifest says of it.
+#[derive(Clone)]
+struct ItemHead {
+    id: String,
+    description: Description,
+    content_type: String,
+}
+
+/// Where its octets are.
+enum Where<'p> {
+    /// In the message of the extract.
+    Here(&'p [u8]),
+    /// In a message of its own, or in several.
+    Apart(MessageId),
+}
+
+/// The documents that came, in the order of the manifest. What is listed and did not come is told of by the account.
+fn items<'p>(incoming: &'p Incoming<'_>) -> Vec<Item<'p>> {
+    let one = |(item, part): (&'p packet::envelope::Item, Option<&'p Part<'_>>)| {
+        let description = Description::parse(&item.description);
+        let carried = part.map(|part| part.content_type.clone());
+        let content_type = description.content_type.clone().or(carried).unwrap_or_default();
+        let content = match part {
+            Some(part) => Where::Here(&part.body),
+            None => Where::Apart(item.href.message_id()?),
+        };
+        let id = item.id.clone().unwrap_or_default();
+        Some(Item { head: ItemHead { id, description, content_type }, content })
+    };
+    incoming.attachments().into_iter().filter_map(one).collect()
+}
+
+impl<'p> Item<'p> {
+    fn head(&self) -> ItemHead {
+        self.head.clone()
+    }
+
+    fn attachment(self, tools: &'p Tools, arrival: &'p Arrival) -> ReceivedAttachment<'p> {
+        let ItemHead { id, description, content_type } = self.head;
+        let content: Box<dyn Read + 'p> = match self.content {
+            Where::Here(octets) => Box::new(octets),
+            Where::Apart(message) => Box::new(Joined::of(tools, &arrival.from, message)),
+        };
+        ReceivedAttachment { id, filename: description.filename, content_type, content }
+    }
+}
+
+/// The extract, made whole where a skeleton stood for it (§4.2(8)), and the documents that are left.
+fn whole_extract<'p>(
+    tools: &Tools,
+    arrival: &Arrival,
+    hl7: &'p [u8],
+    mut items: Vec<Item<'p>>,
+) -> Result<(Cow<'p, [u8]>, Vec<Item<'p>>), FilingFault> {
+    let is_skeleton =
+        |item: &Item<'_>| item.head.description.domain_data.as_deref() == Some(Description::SKELETON);
+    let Some(place) = items.iter().position(is_skeleton) else { return Ok((Cow::Borrowed(hl7), items)) };
+    let item = items.remove(place);
+    let id = item.head.id.trim_start_matches('_').to_owned();
+    let mut content = Vec::new();
+    let most = XmlLimits::payload().octets as u64;
+    let mut reader = item.attachment(tools, arrival).content.take(most + 1);
+    reader.read_to_end(&mut content).map_err(|error| {
+        if join::is_of_pieces(&error) { FilingFault::PartsUnusable } else { FilingFault::PacketUnreadable }
+    })?;
+    let whole = skeleton::restore(hl7, &id, &content).map_err(|fault| {
+        tracing::warn!(%fault, "a skeleton and its content do not fit");
+        FilingFault::PartsUnusable
+    })?;
+    Ok((Cow::Owned(whole), items))
+}
+
+fn read_record(
+    transfer: TransferId,
+    nhs_number: Option<NhsNumber>,
+    extract: &[u8],
+    heads: &[ItemHead],
+    written: &[Written],
+) -> Option<(ReadRecord, Account)> {
+    let documents = heads.iter().zip(written).map(|(head, written)| ReceivedDocument {
+        id: head.id.clone(),
+        file_name: head.description.filename.clone(),
+        url: written.file.clone(),
+        content_type: Some(head.content_type.clone()),
+        length: written.bytes,
+        sha1: written.sha1.clone(),
+    });
+    let expected = Expected { nhs_number, documents: documents.collect(), ..Expected::default() };
+    match extract::read(extract, &expected) {
+        Ok(reading) => {
+            let account = reading.account.to_json();
+            let record = ReadRecord { bundle: reading.json, account, missing: reading.missing };
+            Some((record, reading.account))
+        }
+        Err(refusal) => {
+            let error = &refusal as &dyn std::error::Error;
+            tracing::warn!(%transfer, error, "a record was filed as it came: it could not be read");
+            None
         }
     }
 }

@@ -4,7 +4,10 @@
 
 mod compose;
 mod file;
+mod join;
+mod pack;
 mod prepare;
+mod renew;
 mod send;
 mod signing;
 
@@ -20,12 +23,13 @@ use crate::engine::{Handle, Input};
 use crate::model::TransferId;
 use crate::packet::Packet;
 use crate::records::{FilingFolder, RecordFolder};
-use crate::store::{SealedRef, Vault, VaultError};
+use crate::store::{SealedRef, Store, Vault, VaultError};
 use crate::telemetry::Metrics;
 use crate::transfer::custody::Filing;
 use crate::transfer::dispatch::PacketRef;
 use crate::transfer::effect::{Effect, Order};
 use crate::transfer::event::Event;
+use crate::transfer::reason::PrepareFault;
 use crate::transport::Transport;
 
 pub use prepare::{acknowledgement_header, look_at_documents};
@@ -40,6 +44,8 @@ pub struct Tools {
     pub transport: Transport,
     /// Where packets lie.
     pub vault: Vault,
+    /// What is known of parts; read only.
+    pub store: Store,
     /// Where custody records come from.
     pub records: Arc<RecordFolder>,
     /// Where received records go.
@@ -71,6 +77,8 @@ const LARGE: u64 = 256 << 10;
 /// sixteen are mapped at once: more than there are cores, and enough to wait for disks.
 const ROOM: u32 = 256;
 const TO_PREPARE: u32 = ROOM / 16;
+/// A record in parts holds its text and one part at a time.
+const TO_FILE_PARTS: u32 = ROOM / 4;
 
 impl Default for Room {
     fn default() -> Self {
@@ -87,6 +95,11 @@ impl Room {
             Effect::Prepare { .. } => (&self.preparing, TO_PREPARE),
             // A sealed message and its opened parts.
             Effect::Restamp { .. } => (&self.filing, 10),
+            // One message at a time, made and sealed.
+            Effect::Renew { .. } => (&self.preparing, TO_PREPARE),
+            // One piece at a time.
+            Effect::Join { .. } => (&self.filing, 10),
+            Effect::File { arrival, .. } if arrival.large.is_some() => (&self.filing, TO_FILE_PARTS),
             Effect::File { arrival, .. } => {
                 (&self.filing, u32::try_from(arrival.bytes >> 19).unwrap_or(ROOM).clamp(1, ROOM))
             }
@@ -159,6 +172,17 @@ async fn carry_out(tools: &Tools, order: Order) -> Event {
             Ok(filed) => Event::Filed(Box::new(filed)),
             Err(fault) => Event::NotFiled(fault),
         },
+        Effect::Renew { packet, to, message_id, persist_duration_ms } => {
+            let life = std::time::Duration::from_millis(persist_duration_ms);
+            match renew::renew(tools, transfer, &packet, &to, message_id, life).await {
+                Ok(renewed) => Event::Renewed(Box::new(renewed)),
+                Err(fault) => Event::NotRestamped(fault),
+            }
+        }
+        Effect::Join { item, from } => match join::look(tools, &from, &item).await {
+            Ok(wrong) => Event::Joined { item, wrong },
+            Err(fault) => Event::NotJoined(fault),
+        },
         Effect::Compose { outbound, conversation } => {
             match compose::compose(tools, &outbound, conversation).await {
                 Ok(made) => Event::Composed(Box::new(made)),
@@ -180,9 +204,25 @@ impl Tools {
         self.seal(&packet.to_file()).await
     }
 
+    /// Seals packets from a thread that may wait.
+    fn sealer(&self) -> impl Fn(&Packet) -> Result<PacketRef, PrepareFault> + Send + use<> {
+        let (tools, runtime) = (self.clone(), tokio::runtime::Handle::current());
+        move |packet| {
+            runtime.block_on(tools.keep(packet)).map_err(|error| {
+                tracing::error!(error = &error as &dyn std::error::Error, "a part could not be sealed");
+                PrepareFault::StorageFailed
+            })
+        }
+    }
+
     /// Seals what belongs to a packet; on disk when it returns.
     pub async fn seal(&self, octets: &[u8]) -> Result<PacketRef, VaultError> {
         Ok(PacketRef(self.vault.put(octets).await?.to_string()))
+    }
+
+    /// Reads a sealed packet back, on a thread that may wait.
+    pub fn fetch_here(&self, packet: &PacketRef) -> Result<Packet, VaultError> {
+        Packet::from_file(&self.vault.get(&packet.0.parse()?)?).map_err(|_| VaultError::Reference)
     }
 
     /// Reads a sealed packet back; a large one beside the threads that wait on sockets.

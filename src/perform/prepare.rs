@@ -8,11 +8,11 @@ use crate::extract::{
     self, Content, Document, Documents, Interaction, Parameters, Record, RecordLimits, Refusal,
 };
 use crate::model::{ConversationId, MessageId, NhsNumber, OdsCode, Timestamp, derived_uuid};
-use crate::packet::description::Description;
 use crate::packet::envelope::{AckRequest, GP2GP, Header};
 use crate::packet::signature::Signer;
-use crate::packet::{self, AssembleFault, Attachment, Packet, PacketLimits};
+use crate::packet::{self, PacketLimits};
 use crate::perform::Tools;
+use crate::perform::pack::{COPC, Files, Maker, Messages, assembly, pack};
 use crate::records::{RecordFault, RecordRef};
 use crate::telemetry::Direction;
 use crate::transfer::custody::{CustodyEvent, CustodyKind};
@@ -20,6 +20,7 @@ use crate::transfer::dispatch::{PacketRef, Transmission};
 use crate::transfer::event::{Asked, Basis, Prepared};
 use crate::transfer::outcome::Completeness;
 use crate::transfer::reason::PrepareFault;
+use crate::transfer::timeout::Terms;
 use crate::{clock, model};
 
 /// The interaction of an extract without confidentiality labels.
@@ -85,18 +86,33 @@ pub async fn prepare(tools: &Tools, wanted: Wanted) -> Result<Prepared, PrepareF
     let (from_asid, to_asid) = (asids.0.ok_or(PrepareFault::DestinationUnknown)?, asids.1);
     let (contract, signed, to_ods) = (peer.retry_contract(), signer.is_some(), to.ods.clone());
     let records = tools.records.clone();
+    let part_header = for_parts(&header, peer);
+    let (takes_parts, from_ods, seal) = (peer.large_messaging, from.ods.clone(), tools.sealer());
     let job = move || {
-        let parameters = parameters(&wanted, &to_ods, from_asid, to_asid)?;
+        let parameters = parameters(&wanted, &to_ods, from_asid.clone(), to_asid.clone())?;
         let name = record_of(&records, &wanted, &parameters.nhs_number)?;
-        build(&records, &name, &parameters, &header, signer.as_deref(), limits).map(|built| (built, wanted))
+        let maker = Maker {
+            header: &header,
+            part_header: &part_header,
+            asids: (from_asid, to_asid),
+            ods: (from_ods, to_ods),
+            signer: signer.as_deref(),
+            limits,
+            takes_parts,
+            keep: &seal,
+        };
+        build(&records, &name, &parameters, &maker).map(|built| (built, wanted))
     };
     // Mapping and signing are work for a processor, not for the threads that wait on sockets.
     let (built, wanted) =
         tokio::task::spawn_blocking(job).await.map_err(|_| PrepareFault::ExtractInvalid)??;
-    let packet = tools.keep(&built.packet).await.map_err(|error| {
+    let Messages { extract, parts } = built.messages;
+    let packet = tools.keep(&extract).await.map_err(|error| {
         tracing::error!(error = &error as &dyn std::error::Error, "a packet could not be sealed");
         PrepareFault::StorageFailed
     })?;
+    let persist = contract.persist_duration();
+    let wait = Terms::new(persist, persist).wait(parts.len() as u64);
     let account = tools.seal(&built.account).await.map_err(|_| PrepareFault::StorageFailed)?;
     tools.metrics.accounted(Direction::Sent, &built.completeness);
     Ok(Prepared {
@@ -107,14 +123,16 @@ pub async fn prepare(tools: &Tools, wanted: Wanted) -> Result<Prepared, PrepareF
             packet,
             message_id: wanted.message_id,
             stamped_at: now,
-            expires_at: now.plus(contract.persist_duration()),
-            bytes: built.packet.body.len() as u64,
+            expires_at: now.plus(persist),
+            bytes: extract.body.len() as u64,
         },
         contract,
         completeness: built.completeness,
         attachments: built.attachments,
         placeholders: built.placeholders,
         signed,
+        parts,
+        wait_ms: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
     })
 }
 
@@ -135,6 +153,12 @@ pub async fn restamp(
     let fresh = packet::restamp(&old, &message_id, now, expires_at, signer.as_deref()).map_err(assembly)?;
     let packet = tools.keep(&fresh).await.map_err(|_| PrepareFault::StorageFailed)?;
     Ok(Transmission { packet, message_id, stamped_at: now, expires_at, bytes: fresh.body.len() as u64 })
+}
+
+/// The header of the parts of an extract: another interaction, and so another contract.
+pub(super) fn for_parts(header: &Header, peer: &Peer) -> Header {
+    let cpa_id = peer.address.cpa_id(COPC).clone();
+    Header { cpa_id, action: COPC.to_owned(), ..header.clone() }
 }
 
 /// The header of an acknowledgement from `from` to `peer`.
@@ -187,7 +211,7 @@ pub fn signer_for(tools: &Tools, peer: &Peer) -> Result<Option<Arc<Signer>>, Pre
     }
 }
 
-fn destination(party: Option<&Party>, now: Timestamp) -> Result<(&Party, &Peer), PrepareFault> {
+pub(super) fn destination(party: Option<&Party>, now: Timestamp) -> Result<(&Party, &Peer), PrepareFault> {
     let party = party.ok_or(PrepareFault::DestinationUnknown)?;
     if !party.valid_at(now) || !party.kind.takes_part() {
         return Err(PrepareFault::DestinationClosed);
@@ -242,7 +266,7 @@ fn parameters(
 }
 
 struct Built {
-    packet: Packet,
+    messages: Messages,
     /// The account, as it is kept.
     account: Vec<u8>,
     completeness: Completeness,
@@ -254,65 +278,23 @@ fn build(
     records: &crate::records::RecordFolder,
     name: &RecordRef,
     parameters: &Parameters,
-    header: &Header,
-    signer: Option<&Signer>,
-    limits: PacketLimits,
+    maker: &Maker<'_>,
 ) -> Result<Built, PrepareFault> {
     let text = records.fetch(name).map_err(record_fault)?;
     let record = Record::parse(&text, &RecordLimits::default()).map_err(|_| PrepareFault::RecordMalformed)?;
     let documents = look_at_documents(records, name, &record);
     let extract = extract::build(&record, parameters, &documents).map_err(refusal)?;
-    // Before any attachment is read: what does not fit one message need not fit memory.
-    let bytes = documents.bytes() + extract.xml.len() as u64;
-    if bytes > limits.message_bytes {
-        return Err(PrepareFault::TooLargeForOneMessage);
-    }
-    let mut contents = Vec::with_capacity(extract.attachments.len());
-    let mut placeholders = 0;
-    for attachment in &extract.attachments {
-        let octets = match &attachment.content {
-            Content::Placeholder(text) => {
-                placeholders += 1;
-                text.clone()
-            }
-            Content::Inline(octets) => octets.clone(),
-            Content::Source(url) => records
-                .attachment(name, url, &attachment.content_type)
-                .and_then(crate::records::Attachment::read)
-                .map_err(record_fault)?,
-        };
-        let description = Description {
-            filename: attachment.file_name.clone(),
-            content_type: Some(attachment.content_type.clone()),
-            compressed: false,
-            large_attachment: false,
-            // Length counts base64 characters (LM24).
-            length: Some(octets.len().div_ceil(3) as u64 * 4),
-            domain_data: None,
-            others: Vec::new(),
-        }
-        .to_string();
-        contents.push((description, octets));
-    }
-    let attachments: Vec<Attachment<'_>> = extract
-        .attachments
-        .iter()
-        .zip(&contents)
-        .map(|(a, (description, octets))| Attachment {
-            document_id: &a.document_id,
-            description,
-            content_type: &a.content_type,
-            octets,
-        })
-        .collect();
-    let packet = packet::assemble(header, &extract.xml, &attachments, signer, limits).map_err(assembly)?;
+    drop(record);
+    drop(text);
+    let messages = pack(maker, &extract, &Files { records, record: name })?;
+    let placeholders = extract.attachments.iter().filter(|a| matches!(a.content, Content::Placeholder(_)));
     let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     Ok(Built {
-        packet,
+        messages,
         account: extract.account.to_json(),
         completeness: extract.account.totals(),
         attachments: count(extract.attachments.len()),
-        placeholders,
+        placeholders: count(placeholders.count()),
     })
 }
 
@@ -365,16 +347,5 @@ fn refusal(refusal: Refusal) -> PrepareFault {
             tracing::error!(error = &other as &dyn std::error::Error, "an extract contradicts itself");
             PrepareFault::ExtractInvalid
         }
-    }
-}
-
-fn assembly(fault: AssembleFault) -> PrepareFault {
-    match fault {
-        AssembleFault::Signing(_) => PrepareFault::SigningUnavailable,
-        AssembleFault::TooLarge { .. }
-        | AssembleFault::AttachmentTooLarge { .. }
-        | AssembleFault::TooManyListed { .. } => PrepareFault::TooLargeForOneMessage,
-        AssembleFault::RepeatedPart { .. } => PrepareFault::ExtractInvalid,
-        AssembleFault::Unreadable(_) => PrepareFault::StorageFailed,
     }
 }

@@ -3,6 +3,7 @@
 //! `<dir>/<TransferId>/` holds `extract.xml`, the record read out of it as `record.json` with the `account.json` of its
 //! statements, the attachments as `001.pdf`, `002.txt`, …, and `filed.json`, which says what each is. Nothing of the patient is in a file's name. Reading and showing it is the clinical system's.
 
+use std::borrow::Cow;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -13,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::sniff::FileType;
 use crate::extract::MissingDocument;
 use crate::model::{ConversationId, OdsCode, Timestamp, TransferId};
-use crate::packet::fingerprint::{Digesting, Fingerprint};
+use crate::packet::fingerprint::{Digesting, DigestingSha1, Fingerprint};
 use crate::store::{Extent, GroupSync};
 
 /// More files than the largest record known nationally has attachments (2,658; custody reference §11).
@@ -31,22 +32,41 @@ pub struct ReceivedRecord<'a> {
     pub to: OdsCode,
     /// When its last part arrived.
     pub received_at: Timestamp,
-    /// The extract, XML.
-    pub extract: &'a mut dyn Read,
-    /// The record in it, where it could be read.
-    pub record: Option<ReadRecord<'a>>,
     /// Its attachments, in the order of the manifest.
     pub attachments: Vec<ReceivedAttachment<'a>>,
+    /// Its text, asked for once the attachments are written: it tells of each what it has.
+    pub text: MakeText<'a>,
+}
+
+/// Makes the text of a record, told what was written of each attachment.
+pub type MakeText<'a> = Box<dyn FnOnce(&[Written]) -> Text<'a> + 'a>;
+
+/// What was written of one attachment.
+pub struct Written {
+    /// The name of its file.
+    pub file: String,
+    /// Its size in octets.
+    pub bytes: u64,
+    /// Its SHA-1 in base64, as FHIR has it.
+    pub sha1: String,
+}
+
+/// The text of a received record.
+pub struct Text<'a> {
+    /// The extract, XML.
+    pub extract: Cow<'a, [u8]>,
+    /// The record in it, where it could be read.
+    pub record: Option<ReadRecord>,
 }
 
 /// A record as it was read out of its extract.
-pub struct ReadRecord<'a> {
+pub struct ReadRecord {
     /// The FHIR Bundle.
-    pub bundle: &'a [u8],
+    pub bundle: Vec<u8>,
     /// What became of each statement.
-    pub account: &'a [u8],
+    pub account: Vec<u8>,
     /// Documents that it refers to and that were not sent with it.
-    pub missing: &'a [MissingDocument],
+    pub missing: Vec<MissingDocument>,
 }
 
 /// One attachment of a received record.
@@ -58,7 +78,7 @@ pub struct ReceivedAttachment<'a> {
     /// Its true type.
     pub content_type: String,
     /// Its decoded content.
-    pub content: &'a mut dyn Read,
+    pub content: Box<dyn Read + 'a>,
 }
 
 /// Where a record was filed.
@@ -182,14 +202,14 @@ impl FilingFolder {
 
     /// Files the record: written beside, synced, renamed into place, the folder synced; records filed at one time
     /// share their syncs. Filing the same record again changes nothing (hazard H6). Blocks.
-    pub fn file(&self, mut record: ReceivedRecord<'_>, now: Timestamp) -> Result<Filed, FilingFault> {
+    pub fn file(&self, record: ReceivedRecord<'_>, now: Timestamp) -> Result<Filed, FilingFault> {
         let transfer = record.transfer;
         if record.attachments.len() > MOST_ATTACHMENTS {
             return Err(FilingFault::TooMany { transfer, count: record.attachments.len() });
         }
         let place = self.folder.join(transfer.to_string());
         let beside = self.folder.join(format!(".filing-{transfer}"));
-        let filed = step(transfer, "writing the files", || write(&beside, &mut record, now))?;
+        let filed = step(transfer, "writing the files", || write(&beside, record, now))?;
         match step(transfer, "reading what is filed", || read_filed(&place))? {
             Some(before) => {
                 let same = before.extract == filed.extract && before.attachments == filed.attachments;
@@ -224,34 +244,37 @@ fn step<T>(
     })
 }
 
-fn write(beside: &Path, record: &mut ReceivedRecord<'_>, now: Timestamp) -> io::Result<FiledAs> {
+fn write(beside: &Path, record: ReceivedRecord<'_>, now: Timestamp) -> io::Result<FiledAs> {
     // Left over from a crash: whatever is in it was never promised to anyone.
     match fs::remove_dir_all(beside) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         Ok(()) | Err(_) => fs::create_dir(beside)?,
     }
-    let extract = part(beside, "extract.xml", "application/xml", record.extract)?;
-    let read = record.record.as_ref();
-    let bundle = read.map(|r| part(beside, "record.json", "application/fhir+json", &mut &*r.bundle));
-    let account = read.map(|r| part(beside, "account.json", "application/json", &mut &*r.account));
     let mut attachments = Vec::with_capacity(record.attachments.len());
-    for (index, attachment) in record.attachments.iter_mut().enumerate() {
+    let mut written = Vec::with_capacity(record.attachments.len());
+    for (index, mut attachment) in record.attachments.into_iter().enumerate() {
         let file = attachment_name(index, &attachment.content_type);
-        let (bytes, sha256) = copy(beside, &file, attachment.content)?;
+        let Copied { bytes, sha256, sha1 } = copy(beside, &file, &mut attachment.content)?;
+        written.push(Written { file: file.clone(), bytes, sha1 });
         attachments.push(FileEntry {
             file,
             bytes,
             sha256,
-            id: Some(attachment.id.clone()),
-            filename: Some(attachment.filename.clone()),
-            content_type: attachment.content_type.clone(),
+            id: Some(attachment.id),
+            filename: Some(attachment.filename),
+            content_type: attachment.content_type,
         });
     }
+    let text = (record.text)(&written);
+    let extract = part(beside, "extract.xml", "application/xml", &mut &*text.extract)?;
+    let read = text.record.as_ref();
+    let bundle = read.map(|r| part(beside, "record.json", "application/fhir+json", &mut &*r.bundle));
+    let account = read.map(|r| part(beside, "account.json", "application/json", &mut &*r.account));
     let filed = FiledAs {
         transfer: record.transfer,
         conversation: record.conversation,
-        from: record.from.clone(),
-        to: record.to.clone(),
+        from: record.from,
+        to: record.to,
         received_at: record.received_at,
         filed_at: now,
         extract,
@@ -272,15 +295,22 @@ pub fn attachment_name(index: usize, content_type: &str) -> String {
 
 /// Writes one file that is no attachment.
 fn part(folder: &Path, name: &str, content_type: &str, from: &mut dyn Read) -> io::Result<FileEntry> {
-    let (bytes, sha256) = copy(folder, name, from)?;
+    let Copied { bytes, sha256, .. } = copy(folder, name, from)?;
     let (file, content_type) = (name.to_owned(), content_type.to_owned());
     Ok(FileEntry { file, bytes, sha256, id: None, filename: None, content_type })
 }
 
+/// What was copied.
+struct Copied {
+    bytes: u64,
+    sha256: Fingerprint,
+    sha1: String,
+}
+
 /// Copies in constant memory, digesting on the way.
-fn copy(folder: &Path, name: &str, from: &mut dyn Read) -> io::Result<(u64, Fingerprint)> {
+fn copy(folder: &Path, name: &str, from: &mut dyn Read) -> io::Result<Copied> {
     let mut file = File::create_new(folder.join(name))?;
-    let mut digest = Digesting::default();
+    let (mut sha256, mut sha1) = (Digesting::default(), DigestingSha1::default());
     let mut buffer = vec![0; 64 * 1024];
     let mut bytes = 0;
     loop {
@@ -291,10 +321,11 @@ fn copy(folder: &Path, name: &str, from: &mut dyn Read) -> io::Result<(u64, Fing
             Err(error) => return Err(error),
         };
         file.write_all(&buffer[..count])?;
-        digest.update(&buffer[..count]);
+        sha256.update(&buffer[..count]);
+        sha1.update(&buffer[..count]);
         bytes += count as u64;
     }
-    Ok((bytes, digest.finish()))
+    Ok(Copied { bytes, sha256: sha256.finish(), sha1: sha1.finish() })
 }
 
 fn read_filed(place: &Path) -> io::Result<Option<FiledAs>> {

@@ -9,7 +9,8 @@ mod index;
 mod sniff;
 
 pub use filing::{
-    Filed, FilingFault, FilingFolder, ReadRecord, ReceivedAttachment, ReceivedRecord, attachment_name,
+    Filed, FilingFault, FilingFolder, ReadRecord, ReceivedAttachment, ReceivedRecord, Text, Written,
+    attachment_name,
 };
 pub use folder::{Attachment, FolderLimits, RecordFault, RecordFolder, RecordRef, TypeClaim};
 pub use sniff::FileType;

@@ -11,6 +11,8 @@ pub enum Table {
     Transfer = b'T',
     /// Messages of transfers that go their own way, by id.
     Message = b'P',
+    /// Parts of large records that are awaited or here, by sender and message.
+    Part = b'F',
     /// What is due when.
     Due = b'D',
     /// Timelines.
@@ -27,10 +29,11 @@ pub enum Table {
 
 impl Table {
     /// Every table, in the order of an export.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Meta,
         Self::Transfer,
         Self::Message,
+        Self::Part,
         Self::Due,
         Self::Journal,
         Self::Outbox,
@@ -45,6 +48,7 @@ impl Table {
             Self::Meta => "meta",
             Self::Transfer => "transfer",
             Self::Message => "message",
+            Self::Part => "part",
             Self::Due => "due",
             Self::Journal => "journal",
             Self::Outbox => "outbox",

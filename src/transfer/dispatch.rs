@@ -43,6 +43,9 @@ pub struct Dispatch {
     /// Earlier transmissions of the same message: a receipt may be for any of them.
     #[serde(default)]
     pub earlier: Vec<PacketRef>,
+    /// Whether it is a part of a large record.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub part: bool,
 }
 
 /// Earlier transmissions that are kept; the first always is, since its answer is the one a receiver repeats.
@@ -176,6 +179,7 @@ impl Transmission {
             delivered_at: None,
             repeats: 0,
             earlier: Vec::new(),
+            part: false,
         }
     }
 }

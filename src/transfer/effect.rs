@@ -41,6 +41,17 @@ pub enum Effect {
         /// How long it may live from now, in milliseconds.
         persist_duration_ms: u64,
     },
+    /// Give the packet and its parts new identities: the same octets in new envelopes. Brings `Renewed` or `NotRestamped`.
+    Renew {
+        /// What to stamp.
+        packet: PacketRef,
+        /// The party it goes to.
+        to: OdsCode,
+        /// The MessageId the extract will have.
+        message_id: MessageId,
+        /// How long each may live from now, in milliseconds.
+        persist_duration_ms: u64,
+    },
     /// Put a received record where the clinical system takes it from, and make its acknowledgement. Brings `Filed` or `NotFiled`.
     File {
         /// What arrived.
@@ -54,6 +65,13 @@ pub enum Effect {
         outbound: Box<Outbound>,
         /// The conversation it belongs to.
         conversation: ConversationId,
+    },
+    /// See whether the pieces of a file can be put together. Brings `Joined` or `NotJoined`.
+    Join {
+        /// The item of the extract.
+        item: MessageId,
+        /// The party the pieces came from.
+        from: OdsCode,
     },
     /// Make the acknowledgement that refuses a record. Brings `Refused` or `NotFiled`.
     Refuse {
@@ -70,11 +88,14 @@ impl Effect {
     /// In which lane the work counts.
     pub fn lane(&self) -> Lane {
         match self {
+            Self::Send { dispatch } if dispatch.part => Lane::Parts(dispatch.to.clone()),
             Self::Send { dispatch } => Lane::Party(dispatch.to.clone()),
             Self::Prepare { .. }
             | Self::Restamp { .. }
+            | Self::Renew { .. }
             | Self::File { .. }
             | Self::Refuse { .. }
+            | Self::Join { .. }
             | Self::Compose { .. } => Lane::House,
         }
     }

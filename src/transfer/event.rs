@@ -5,10 +5,11 @@ use serde::{Deserialize, Serialize};
 use crate::model::{ConversationId, EventId, MessageId, NhsNumber, OdsCode, Timestamp};
 use crate::transfer::custody::{CustodyEvent, Filing};
 use crate::transfer::dispatch::{PacketRef, Transmission};
-use crate::transfer::outbound::{MessageKind, Report};
+use crate::transfer::gathering::{Large, Part};
+use crate::transfer::outbound::{MessageKind, PartKind, Report};
 use crate::transfer::outcome::Completeness;
 use crate::transfer::reason::{FilingFault, PrepareFault};
-use crate::transfer::refusal::Refusal;
+use crate::transfer::refusal::{PartRefusal, Refusal};
 use crate::transfer::retry::Contract;
 use crate::transfer::verdict::Verdict;
 
@@ -32,6 +33,8 @@ pub enum Event {
     },
     /// The packet lies ready with a new timestamp.
     Restamped(Transmission),
+    /// The packet lies ready under a new identity, and its parts as well.
+    Renewed(Box<Renewed>),
     /// The packet could not be stamped anew.
     NotRestamped(PrepareFault),
     /// The answer to one of our attempts.
@@ -56,6 +59,37 @@ pub enum Event {
     NotComposed(PrepareFault),
     /// A message of this transfer ended.
     Reported(Report),
+    /// A part of a large record arrived.
+    Part(Box<Part>),
+    /// The pieces of a file could be put together, or not.
+    Joined {
+        /// The item of the extract.
+        item: MessageId,
+        /// What is wrong with it; nothing where it is right.
+        wrong: Option<PartRefusal>,
+    },
+    /// It could not be tried.
+    NotJoined(FilingFault),
+    /// The practice gives leave to send the parts of our extract.
+    Continued(Continued),
+    /// To a part of ours that waits: it may go, and until when it is tried.
+    Leave {
+        /// Until when.
+        until: Timestamp,
+    },
+    /// To a message of ours: it is not wanted any more.
+    Stop,
+}
+
+/// Leave to send the parts of an extract of ours (M4).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Continued {
+    /// Its own MessageId.
+    pub message_id: MessageId,
+    /// What it refers to: the extract's MessageId or its own id (C17).
+    pub refers_to: Option<MessageId>,
+    /// The party that sent it.
+    pub from: OdsCode,
 }
 
 /// A practice's request for a record (M1).
@@ -102,7 +136,7 @@ impl Basis {
 }
 
 /// A release's packet, ready to go.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Prepared {
     /// What it was prepared for: a later event or request may have changed record or destination meanwhile.
     pub basis: Basis,
@@ -115,7 +149,6 @@ pub struct Prepared {
     /// What became of the entries of the record, in numbers.
     pub completeness: Completeness,
     /// The account of each of them, sealed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<PacketRef>,
     /// How many documents travel with it, placeholders included.
     pub attachments: u32,
@@ -123,6 +156,28 @@ pub struct Prepared {
     pub placeholders: u32,
     /// Whether the packet is signed.
     pub signed: bool,
+    /// What travels in messages of its own; empty where one message does.
+    pub parts: Vec<PreparedPart>,
+    /// How long the parts are awaited from the Timestamp of the extract, in milliseconds (§4.4).
+    pub wait_ms: u64,
+}
+
+/// A large record that goes out again: the same octets under new identities (TD66).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Renewed {
+    /// The extract.
+    pub transmission: Transmission,
+    /// Its parts.
+    pub parts: Vec<PreparedPart>,
+}
+
+/// A message of its own, ready to go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PreparedPart {
+    /// What it is.
+    pub kind: PartKind,
+    /// The sealed packet.
+    pub transmission: Transmission,
 }
 
 /// What came back for one attempt.
@@ -203,6 +258,9 @@ pub struct Arrival {
     /// Why it is not to be filed; none where it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refusal: Option<Refusal>,
+    /// What it says of parts that come by themselves; none where it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub large: Option<Large>,
 }
 
 fn yes() -> bool {

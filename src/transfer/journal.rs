@@ -8,7 +8,7 @@ use crate::transfer::event::Act;
 use crate::transfer::outbound::{Fate, MessageKind};
 use crate::transfer::outcome::Completeness;
 use crate::transfer::reason::{Delay, Ending, Hold, PrepareFault};
-use crate::transfer::refusal::{Refusal, RequestRefusal};
+use crate::transfer::refusal::{PartRefusal, Refusal, RequestRefusal};
 use crate::transfer::verdict::Verdict;
 
 /// One line of the timeline.
@@ -111,6 +111,44 @@ pub enum What {
         /// Whether its signature was verified.
         signed: bool,
     },
+    /// The extract has parts that come by themselves, and leave to send them is on its way.
+    Awaiting {
+        /// How many are known to be to come.
+        parts: u64,
+        /// Until when they are awaited.
+        until: Timestamp,
+    },
+    /// All parts are here.
+    Gathered {
+        /// How many.
+        parts: u64,
+        /// Their octets.
+        bytes: u64,
+    },
+    /// A part is not taken, and its sender is told.
+    PartRefused {
+        /// Why.
+        why: PartRefusal,
+    },
+    /// The practice gave leave to send the parts.
+    Continued {
+        /// How many there are.
+        parts: u32,
+        /// Whether it changed anything.
+        counts: bool,
+    },
+    /// All parts were delivered.
+    PartsDelivered {
+        /// How many.
+        parts: u32,
+    },
+    /// The practice answered a part with a code.
+    PartAnswered {
+        /// The response code as sent.
+        code: Option<String>,
+    },
+    /// No leave to send the parts came in time: reported (A10, LM22).
+    NoLeave,
     /// A practice asks for the record.
     Asked {
         /// Who.
@@ -227,6 +265,20 @@ impl What {
                 "extract arrived: {bytes} bytes, {attachments} documents, {}",
                 if *signed { "signature verified" } else { "unsigned as agreed" }
             ),
+            Self::Awaiting { parts, until } => {
+                format!("{parts} parts to come, awaited until {until}; leave to send them is on its way")
+            }
+            Self::Gathered { parts, bytes } => format!("all {parts} parts are here: {bytes} bytes"),
+            Self::PartRefused { why } => {
+                format!("a part is not taken, and its sender is told code {}: {}", why.code(), why.words())
+            }
+            Self::Continued { parts, counts: true } => format!("leave came to send the {parts} parts"),
+            Self::Continued { counts: false, .. } => "leave came again; this changes nothing".to_owned(),
+            Self::PartsDelivered { parts } => format!("all {parts} parts were delivered"),
+            Self::PartAnswered { code } => {
+                format!("the practice answered a part with code {}", code.as_deref().unwrap_or("unknown"))
+            }
+            Self::NoLeave => "no leave to send the parts came in time; reported".to_owned(),
             Self::Asked { practice } => format!("{practice} asks for the record"),
             Self::RequestRefused { why } => {
                 format!("the request is turned down with code {}: {}", why.code(), why.words())

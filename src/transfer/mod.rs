@@ -2,7 +2,7 @@
 //! state with what should be done, recorded and published. No clock, no randomness, no IO.
 //!
 //! Reading order: `custody` and `event` (what can happen), `release`, `reception` and `received` (how each kind of transfer
-//! takes it), `outbound` (its messages that go their own way), `delivery` and `dispatch` (a message on its way), `retry`,
+//! takes it), `outbound` (its messages that go their own way), `gathering` and `timeout` (parts that come), `delivery` and `dispatch` (a message on its way), `retry`,
 //! `breaker`, `verdict`, `response_code`, `reason`, `journal`, `effect`, `outcome`.
 
 pub mod breaker;
@@ -11,6 +11,7 @@ pub mod delivery;
 pub mod dispatch;
 pub mod effect;
 pub mod event;
+pub mod gathering;
 pub mod journal;
 pub mod outbound;
 pub mod outcome;
@@ -21,6 +22,7 @@ pub mod refusal;
 mod release;
 pub mod response_code;
 pub mod retry;
+pub mod timeout;
 pub mod verdict;
 
 use serde::{Deserialize, Serialize};
@@ -34,7 +36,7 @@ use crate::transfer::outbound::{Outbound, Report};
 use crate::transfer::outcome::{Outcome, OutcomeId, OutcomeKind};
 pub use crate::transfer::received::{Received, ReceivedState};
 pub use crate::transfer::reception::{Reception, ReceptionState, Request};
-pub use crate::transfer::release::{Release, ReleaseState, Reported};
+pub use crate::transfer::release::{PartsOut, Release, ReleaseState, Reported};
 
 /// One patient, one registration, one direction.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,6 +88,19 @@ pub struct Step {
     pub messages: Vec<Transfer>,
     /// What the transfer that it belongs to hears of it.
     pub report: Option<(TransferId, Report)>,
+    /// What its parts that were made before hear.
+    pub to_parts: Option<ToParts>,
+    /// Whether the part that came is kept, and its row changed.
+    pub keeps_part: bool,
+}
+
+/// What the parts of a record hear from the transfer they belong to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ToParts {
+    /// They may go, and until when they are tried.
+    Leave(Timestamp),
+    /// They are not wanted any more (S4).
+    Stop,
 }
 
 /// The event does not belong to the state; nothing changes.
@@ -105,6 +120,8 @@ pub enum Lane {
     House,
     /// Sending to that party.
     Party(OdsCode),
+    /// Sending it the parts of large records, which never hold up what is small.
+    Parts(OdsCode),
 }
 
 /// When a transfer must be looked at. What it does of itself, a report or an end, never waits for a party that rests.
@@ -116,18 +133,22 @@ pub struct Waits {
     /// For sending to that party.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub party: Option<(OdsCode, Timestamp)>,
+    /// For sending it a part of a large record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<(OdsCode, Timestamp)>,
 }
 
 impl Waits {
     /// For work of our own only.
     fn house(due: Option<Timestamp>) -> Self {
-        Self { house: due, party: None }
+        Self { house: due, ..Self::default() }
     }
 
     /// The lanes it stands in, and when it is due in each.
     pub fn lanes(&self) -> impl Iterator<Item = (Lane, Timestamp)> + use<> {
         let party = self.party.clone().map(|(code, due)| (Lane::Party(code), due));
-        self.house.map(|due| (Lane::House, due)).into_iter().chain(party)
+        let part = self.part.clone().map(|(code, due)| (Lane::Parts(code), due));
+        self.house.map(|due| (Lane::House, due)).into_iter().chain(party).chain(part)
     }
 }
 
@@ -255,7 +276,7 @@ impl Transfer {
                 ReleaseState::Delivering { delivery } if delivery.dispatch.delivered_at.is_some() => {
                     "awaiting-acknowledgement"
                 }
-                state => state.label(),
+                _ => release.label(),
             },
             Case::Received(_) | Case::Reception(_) | Case::Outbound(_) | Case::Noted(_) => self.label(),
         }
@@ -286,7 +307,10 @@ impl Transfer {
         "awaiting-decision",
         "preparing",
         "delivering",
+        "awaiting-leave",
+        "sending-parts",
         "awaiting-acknowledgement",
+        "receiving",
         "filing",
         "acknowledging",
         "refusing",
@@ -306,7 +330,7 @@ impl Transfer {
     /// The state in one word, for lists and metrics: one of [`Transfer::LABELS`].
     pub fn label(&self) -> &'static str {
         match &self.case {
-            Case::Release(release) => release.state.label(),
+            Case::Release(release) => release.label(),
             Case::Received(received) => received.state.label(),
             Case::Reception(reception) => reception.state.label(),
             Case::Outbound(outbound) => outbound.label(),
@@ -335,6 +359,21 @@ impl Transfer {
                 | "sent"
                 | "not-sent"
         )
+    }
+
+    /// The parts that are awaited, while they are.
+    pub fn gathering(&self) -> Option<&gathering::Gathering> {
+        match &self.case {
+            Case::Received(received) => match &received.state {
+                ReceivedState::Receiving { gathering } => Some(gathering),
+                _ => None,
+            },
+            Case::Reception(reception) => match &reception.state {
+                ReceptionState::Receiving { gathering } => Some(gathering),
+                _ => None,
+            },
+            Case::Release(_) | Case::Outbound(_) | Case::Noted(_) => None,
+        }
     }
 
     /// The MessageIds under which the other side may refer to us.
@@ -369,11 +408,14 @@ impl Event {
             | Self::Acknowledged(_)
             | Self::Arrived(_)
             | Self::Asked(_)
+            | Self::Part(_)
+            | Self::Continued(_)
             | Self::Act(_) => true,
             Self::Due
             | Self::Prepared(_)
             | Self::Unprepared { .. }
             | Self::Restamped(_)
+            | Self::Renewed(_)
             | Self::NotRestamped(_)
             | Self::Answered(_)
             | Self::Filed(_)
@@ -381,6 +423,10 @@ impl Event {
             | Self::NotFiled(_)
             | Self::Composed(_)
             | Self::NotComposed(_)
+            | Self::Joined { .. }
+            | Self::NotJoined(_)
+            | Self::Leave { .. }
+            | Self::Stop
             | Self::Reported(_) => false,
         }
     }
@@ -393,6 +439,7 @@ impl Event {
             Self::Prepared(_) => "a prepared packet",
             Self::Unprepared { .. } => "a failed preparation",
             Self::Restamped(_) => "a new envelope",
+            Self::Renewed(_) => "new envelopes",
             Self::NotRestamped(_) => "a failed new envelope",
             Self::Answered(_) => "an answer",
             Self::LateSignal(_) => "a late signal",
@@ -406,6 +453,12 @@ impl Event {
             Self::Composed(_) => "a written message",
             Self::NotComposed(_) => "a message that could not be written",
             Self::Reported(_) => "the end of a message",
+            Self::Part(_) => "a part",
+            Self::Joined { .. } => "a file put together",
+            Self::NotJoined(_) => "a file that could not be looked at",
+            Self::Continued(_) => "leave to send parts",
+            Self::Leave { .. } => "leave to go",
+            Self::Stop => "an order to stop",
         }
     }
 }
@@ -420,6 +473,8 @@ impl Step {
             outcomes: Vec::new(),
             messages: Vec::new(),
             report: None,
+            to_parts: None,
+            keeps_part: false,
         }
     }
 

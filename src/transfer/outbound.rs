@@ -1,15 +1,16 @@
-//! One message of a transfer that goes its own way: a request for a record, an acknowledgement. It has its own retries, so
-//! that none stops another (LM18), and tells the transfer it belongs to how it ended.
+//! One message of a transfer that goes its own way: a request for a record, an acknowledgement, a part of a large record.
+//! It has its own retries, so that none stops another (LM18), and tells the transfer it belongs to how it ended.
 //!
-//! It is composed when it is due, not when it is planned: its Timestamp is that of its first attempt (LM21).
+//! It is composed when it is due, not when it is planned: its Timestamp is that of its first attempt (LM21). Only a part is
+//! made with the record it belongs to, which may have changed when leave to send it comes; it waits for that, sealed.
 
 use serde::{Deserialize, Serialize};
 
 use crate::model::{MessageId, NhsNumber, OdsCode, Timestamp, TransferId};
 use crate::transfer::delivery::{self, Delivery};
-use crate::transfer::dispatch::{PacketRef, Transmission};
+use crate::transfer::dispatch::{Dispatch, PacketRef, Transmission};
 use crate::transfer::effect::Effect;
-use crate::transfer::event::{Answer, Event};
+use crate::transfer::event::{Acknowledgement, Answer, Event, PreparedPart};
 use crate::transfer::journal::What;
 use crate::transfer::reason::{Delay, PrepareFault, Remedy};
 use crate::transfer::retry::{self, Contract};
@@ -36,6 +37,9 @@ pub struct Outbound {
     /// The signed receipt of the transport, kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub receipt: Option<PacketRef>,
+    /// Whether its delivery was told to the transfer it belongs to.
+    #[serde(default)]
+    pub told: bool,
 }
 
 /// What a message says.
@@ -56,6 +60,48 @@ pub enum Saying {
         /// The response code and its words; none for AA.
         refusal: Option<Code>,
     },
+    /// Gives leave to send the parts of an extract (M4).
+    Continue {
+        /// The extract.
+        refers_to: MessageId,
+    },
+    /// Answers a part (M7).
+    PartAcknowledgement {
+        /// Which.
+        refers_to: MessageId,
+        /// The response code and its words; none for AA.
+        refusal: Option<Code>,
+    },
+    /// A part of a record (M5, M6a, M6b).
+    Part {
+        /// What it is.
+        part: PartKind,
+        /// What the practice answered it; nothing yet, or AA, or a code (A17).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        answer: Option<PartAnswer>,
+    },
+}
+
+/// What a part of a record is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PartKind {
+    /// A whole file.
+    File,
+    /// The list of the fragments of one.
+    Index,
+    /// A fragment of one.
+    Fragment,
+}
+
+/// What the practice answered to a part.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "answer", content = "code")]
+pub enum PartAnswer {
+    /// AA.
+    Taken,
+    /// AE or AR, with the code as sent.
+    Refused(String),
 }
 
 /// A response code of ours, with the words that suit the other side's screen.
@@ -73,6 +119,9 @@ impl Saying {
         match self {
             Self::Request { .. } => MessageKind::Request,
             Self::Acknowledgement { .. } => MessageKind::Acknowledgement,
+            Self::Continue { .. } => MessageKind::Continue,
+            Self::PartAcknowledgement { .. } => MessageKind::PartAcknowledgement,
+            Self::Part { .. } => MessageKind::Part,
         }
     }
 }
@@ -85,6 +134,12 @@ pub enum MessageKind {
     Request,
     /// An acknowledgement.
     Acknowledgement,
+    /// Leave to send parts.
+    Continue,
+    /// The acknowledgement of a part.
+    PartAcknowledgement,
+    /// A part of a record.
+    Part,
 }
 
 impl MessageKind {
@@ -93,6 +148,9 @@ impl MessageKind {
         match self {
             Self::Request => "our request",
             Self::Acknowledgement => "our acknowledgement",
+            Self::Continue => "our leave to send the parts",
+            Self::PartAcknowledgement => "our acknowledgement of a part",
+            Self::Part => "a part of the record",
         }
     }
 }
@@ -109,6 +167,13 @@ pub enum OutboundState {
         failures: u32,
         /// Why the last one failed.
         fault: Option<PrepareFault>,
+    },
+    /// Made and sealed: it may go once the practice gives leave (LM13).
+    Waiting {
+        /// What will be sent.
+        transmission: Transmission,
+        /// What the directory says of its delivery.
+        contract: Contract,
     },
     /// On its way.
     Delivering {
@@ -139,6 +204,8 @@ pub enum Fate {
     NotComposed(PrepareFault),
     /// Its time ran out.
     GaveUp,
+    /// It was not wanted any more (S4).
+    Stopped,
 }
 
 impl Fate {
@@ -149,6 +216,7 @@ impl Fate {
             Self::Refused(why) => format!("was refused by their system: {}", why.words()),
             Self::NotComposed(fault) => format!("could not be made: {}", fault.words()),
             Self::GaveUp => "could not be delivered in time".to_owned(),
+            Self::Stopped => "was not sent: it was not wanted any more".to_owned(),
         }
     }
 }
@@ -164,6 +232,8 @@ pub struct Report {
     pub fate: Fate,
     /// Attempts it took.
     pub attempts: u32,
+    /// Whether it was told to be delivered before: a late error overturned that (wire reference §1.5).
+    pub told_before: bool,
 }
 
 impl Outbound {
@@ -177,7 +247,7 @@ impl Outbound {
         now: Timestamp,
     ) -> Self {
         let state = OutboundState::Composing { due: now, failures: 0, fault: None };
-        Self { parent, saying, from, to, message_id, give_up_at, state, receipt: None }
+        Self { parent, saying, from, to, message_id, give_up_at, state, receipt: None, told: false }
     }
 
     /// The identity of its own record.
@@ -188,7 +258,7 @@ impl Outbound {
     /// Its delivery, if it came to that.
     pub fn delivery(&self) -> Option<&Delivery> {
         match &self.state {
-            OutboundState::Composing { .. } => None,
+            OutboundState::Composing { .. } | OutboundState::Waiting { .. } => None,
             OutboundState::Delivering { delivery } => Some(delivery),
             OutboundState::Ended { delivery, .. } => delivery.as_ref(),
         }
@@ -198,15 +268,20 @@ impl Outbound {
         match &self.state {
             OutboundState::Composing { due, .. } => Waits::house(Some((*due).min(self.give_up_at))),
             OutboundState::Delivering { delivery } => {
-                Waits { house: Some(self.give_up_at), party: Some((self.to.clone(), delivery.deadline())) }
+                let (house, due) = (Some(self.give_up_at), Some((self.to.clone(), delivery.deadline())));
+                match self.saying.kind() {
+                    MessageKind::Part => Waits { house, part: due, party: None },
+                    _ => Waits { house, party: due, part: None },
+                }
             }
-            OutboundState::Ended { .. } => Waits::default(),
+            OutboundState::Waiting { .. } | OutboundState::Ended { .. } => Waits::default(),
         }
     }
 
     pub(super) fn label(&self) -> &'static str {
         match &self.state {
             OutboundState::Composing { .. } => "composing",
+            OutboundState::Waiting { .. } => "waiting",
             OutboundState::Delivering { .. } => "sending",
             OutboundState::Ended { how: Fate::Delivered, .. } => "sent",
             OutboundState::Ended { .. } => "not-sent",
@@ -233,6 +308,15 @@ pub(super) fn step(step: &mut Step, event: &Event, now: Timestamp) -> Result<(),
             Ok(())
         }
         Event::Answered(answer) => on_answered(step, answer, now).ok_or(illegal),
+        Event::Leave { until } => {
+            on_leave(step, *until, now);
+            Ok(())
+        }
+        Event::Stop => {
+            on_stop(step, now);
+            Ok(())
+        }
+        Event::Acknowledged(ack) => on_part_answered(step, ack).ok_or(illegal),
         Event::LateSignal(signal) => {
             step.entries.push(What::LateSignal { verdict: signal.verdict });
             if let (Some(receipt), Some(outbound)) = (&signal.receipt, step.outbound()) {
@@ -262,7 +346,54 @@ fn on_due(step: &mut Step, now: Timestamp) -> Option<()> {
             step.effect = Some(effect);
             step.entries.extend(entries);
         }
-        OutboundState::Ended { .. } => return None,
+        OutboundState::Waiting { .. } | OutboundState::Ended { .. } => return None,
+    }
+    Some(())
+}
+
+/// The practice gives leave: the part goes, with as much time as the record has left. One that is on its way or was
+/// delivered stays as it is (§3.7, a second Continue); one that could not be delivered is tried again.
+fn on_leave(step: &mut Step, until: Timestamp, now: Timestamp) {
+    let Some(outbound) = step.outbound() else { return };
+    let dispatch = match &outbound.state {
+        OutboundState::Waiting { transmission, contract } => {
+            let dispatch = transmission.clone().dispatch(outbound.to.clone(), contract.clone(), now);
+            Dispatch { part: true, ..dispatch }
+        }
+        OutboundState::Ended { how: Fate::GaveUp | Fate::Refused(_), delivery: Some(delivery), .. } => {
+            let mut dispatch = delivery.dispatch.clone();
+            dispatch.begin_again(now);
+            dispatch
+        }
+        OutboundState::Composing { .. } | OutboundState::Delivering { .. } | OutboundState::Ended { .. } => {
+            return;
+        }
+    };
+    outbound.state = OutboundState::Delivering { delivery: Delivery::begin(dispatch, now) };
+    outbound.give_up_at = until;
+}
+
+/// What has not left is not wanted any more (S4). An attempt under way may still end well.
+fn on_stop(step: &mut Step, now: Timestamp) {
+    let Some(outbound) = step.outbound() else { return };
+    match &outbound.state {
+        OutboundState::Ended { .. } => {}
+        OutboundState::Composing { .. }
+        | OutboundState::Waiting { .. }
+        | OutboundState::Delivering { .. } => {
+            step.end_outbound(Fate::Stopped, now);
+        }
+    }
+}
+
+/// The practice answered the part: AA beats a code (§2.4).
+fn on_part_answered(step: &mut Step, ack: &Acknowledgement) -> Option<()> {
+    let Saying::Part { answer, .. } = &mut step.outbound()?.saying else { return None };
+    let code = || ack.code.clone().unwrap_or_else(|| "unknown".to_owned());
+    if ack.positive {
+        *answer = Some(PartAnswer::Taken);
+    } else if *answer != Some(PartAnswer::Taken) {
+        *answer = Some(PartAnswer::Refused(code()));
     }
     Some(())
 }
@@ -342,7 +473,9 @@ impl Step {
     fn outbound_delivery(&mut self) -> Option<&mut Delivery> {
         match &mut self.outbound()?.state {
             OutboundState::Delivering { delivery } => Some(delivery),
-            OutboundState::Composing { .. } | OutboundState::Ended { .. } => None,
+            OutboundState::Composing { .. } | OutboundState::Waiting { .. } | OutboundState::Ended { .. } => {
+                None
+            }
         }
     }
 
@@ -356,7 +489,9 @@ impl Step {
             kind: outbound.saying.kind(),
             fate: how,
             attempts,
+            told_before: outbound.told,
         };
+        outbound.told |= how == Fate::Delivered;
         self.report = Some((outbound.parent, report));
     }
 
@@ -371,8 +506,31 @@ impl Step {
     ) {
         let parent = self.next.id;
         let outbound = Outbound::new(parent, saying, ends, message_id, give_up_at, now);
-        let case = Case::Outbound(Box::new(outbound.clone()));
-        self.messages.push(Transfer::fresh(outbound.id(), self.next.conversation, case, now));
+        self.set_out(outbound, now);
+    }
+
+    /// Keeps a part of the record until the practice gives leave to send it.
+    pub(super) fn keep_part(
+        &mut self,
+        part: &PreparedPart,
+        ends: (OdsCode, OdsCode),
+        contract: &Contract,
+        now: Timestamp,
+    ) {
+        let parent = self.next.id;
+        let saying = Saying::Part { part: part.kind, answer: None };
+        let message_id = part.transmission.message_id.clone();
+        let state =
+            OutboundState::Waiting { transmission: part.transmission.clone(), contract: contract.clone() };
+        let give_up_at = now.plus(retry::LISTEN_FOR);
+        let outbound = Outbound { state, ..Outbound::new(parent, saying, ends, message_id, give_up_at, now) };
+        self.set_out(outbound, now);
+    }
+
+    fn set_out(&mut self, outbound: Outbound, now: Timestamp) {
+        let id = outbound.id();
+        let case = Case::Outbound(Box::new(outbound));
+        self.messages.push(Transfer::fresh(id, self.next.conversation, case, now));
     }
 }
 

@@ -34,8 +34,10 @@ pub enum PrepareFault {
     LabelCannotTravel,
     /// The mapping contradicted itself; nothing is sent.
     ExtractInvalid,
-    /// More than one message can carry.
+    /// More than messages can carry, in whatever parts.
     TooLargeForOneMessage,
+    /// More than one message can carry, and the destination takes no parts.
+    TakesNoParts,
     /// The directory does not know the destination.
     DestinationUnknown,
     /// The destination may not take part, or no longer does.
@@ -76,6 +78,7 @@ impl PrepareFault {
             | Self::LabelCannotTravel
             | Self::ExtractInvalid
             | Self::TooLargeForOneMessage
+            | Self::TakesNoParts
             | Self::DestinationClosed
             | Self::DestinationTakesNoPush
             | Self::RecordAmbiguous
@@ -114,7 +117,10 @@ impl PrepareFault {
             Self::ExtractInvalid => {
                 "the extract failed our own checks and was not sent; report it to the supplier"
             }
-            Self::TooLargeForOneMessage => "the record does not fit one message; send it by other means",
+            Self::TooLargeForOneMessage => "the record fits no messages; send it by other means",
+            Self::TakesNoParts => {
+                "the record does not fit one message, and the practice takes no parts; send it by other means"
+            }
             Self::DestinationUnknown => "the directory does not know the destination; correct the directory",
             Self::DestinationClosed => "the destination does not take part; find the patient's practice",
             Self::DestinationTakesNoPush => {
@@ -177,6 +183,8 @@ pub enum FilingFault {
     AcknowledgementUnmade,
     /// The directory does not know the sender any more.
     SenderUnknown,
+    /// What came in parts could not be put together after all.
+    PartsUnusable,
 }
 
 impl FilingFault {
@@ -188,7 +196,7 @@ impl FilingFault {
             | Self::PacketUnreadable
             | Self::AcknowledgementUnmade
             | Self::SenderUnknown => Remedy::Time,
-            Self::AnotherRecordThere | Self::TooManyAttachments => Remedy::Person,
+            Self::AnotherRecordThere | Self::TooManyAttachments | Self::PartsUnusable => Remedy::Person,
         }
     }
 
@@ -212,6 +220,9 @@ impl FilingFault {
                 "the acknowledgement could not be made; check [signing] in the settings"
             }
             Self::SenderUnknown => "the directory no longer knows the sender; correct the directory",
+            Self::PartsUnusable => {
+                "its parts could not be put together; cancel it, so that the sender is told, and telephone them"
+            }
         }
     }
 }

@@ -10,10 +10,12 @@ use crate::transfer::delivery::{self, Delivery};
 use crate::transfer::dispatch::{PacketRef, Transmission};
 use crate::transfer::effect::Effect;
 use crate::transfer::event::{Act, Answer, Arrival, Event, Filed, Verb};
+use crate::transfer::gathering::{self, Gathering, Part, Progress, Stage};
 use crate::transfer::journal::What;
+use crate::transfer::outbound::Report;
 use crate::transfer::outcome::{Completeness, OutcomeKind};
 use crate::transfer::reason::{Delay, Ending, FilingFault, Hold, Remedy};
-use crate::transfer::refusal::Refusal;
+use crate::transfer::refusal::{PartRefusal, Refusal};
 use crate::transfer::retry::{self, Contract, FILING_TRIES, GIVE_UP_AFTER};
 use crate::transfer::verdict::Verdict;
 use crate::transfer::{Case, Illegal, Step, Waits};
@@ -39,6 +41,12 @@ pub struct Received {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "state")]
 pub enum ReceivedState {
+    /// Its parts are awaited.
+    Receiving {
+        /// How far it is.
+        #[serde(flatten)]
+        gathering: Gathering,
+    },
     /// To be put where the clinical system takes it from.
     Filing {
         /// When the next try is due.
@@ -85,7 +93,7 @@ pub enum ReceivedState {
 
 impl Received {
     pub(super) fn new(arrival: Arrival, now: Timestamp) -> Self {
-        let state = ReceivedState::begin(arrival.refusal, now);
+        let state = ReceivedState::begin(&arrival, now);
         Self { arrival, state, receipt: None, completeness: None, account: None }
     }
 
@@ -97,7 +105,9 @@ impl Received {
     /// The acknowledgement's delivery, if there is one.
     pub fn delivery(&self) -> Option<&Delivery> {
         match &self.state {
-            ReceivedState::Filing { .. } | ReceivedState::Refusing { .. } => None,
+            ReceivedState::Receiving { .. }
+            | ReceivedState::Filing { .. }
+            | ReceivedState::Refusing { .. } => None,
             ReceivedState::Acknowledging { delivery } => Some(delivery),
             ReceivedState::Held { delivery, .. } | ReceivedState::Ended { delivery, .. } => delivery.as_ref(),
         }
@@ -105,12 +115,14 @@ impl Received {
 
     pub(super) fn waits(&self) -> Waits {
         match &self.state {
+            ReceivedState::Receiving { gathering } => Waits::house(Some(gathering.due())),
             ReceivedState::Filing { due, .. } | ReceivedState::Refusing { due, .. } => {
                 Waits::house(Some(*due))
             }
             ReceivedState::Acknowledging { delivery } => Waits {
                 house: Some(delivery.dispatch.first_attempt_at.plus(GIVE_UP_AFTER)),
                 party: Some((delivery.dispatch.to.clone(), delivery.deadline())),
+                part: None,
             },
             ReceivedState::Held { .. } | ReceivedState::Ended { .. } => Waits::default(),
         }
@@ -118,16 +130,24 @@ impl Received {
 }
 
 impl ReceivedState {
-    /// To be filed, or to be refused.
-    fn begin(refusal: Option<Refusal>, now: Timestamp) -> Self {
-        match refusal {
-            None => Self::Filing { due: now, failures: 0, fault: None },
-            Some(_) => Self::Refusing { due: now, failures: 0, fault: None },
+    /// To be refused, to be filed, or to be filed once its parts are here.
+    fn begin(arrival: &Arrival, now: Timestamp) -> Self {
+        match (arrival.refusal, &arrival.large) {
+            (Some(_), _) => Self::refusing(now),
+            (None, Some(large)) if !large.tally.is_complete() => {
+                Self::Receiving { gathering: Gathering::begin(large, now) }
+            }
+            (None, _) => Self::Filing { due: now, failures: 0, fault: None },
         }
+    }
+
+    fn refusing(now: Timestamp) -> Self {
+        Self::Refusing { due: now, failures: 0, fault: None }
     }
 
     pub(super) fn label(&self) -> &'static str {
         match self {
+            Self::Receiving { .. } => "receiving",
             Self::Filing { .. } => "filing",
             Self::Refusing { .. } => "refusing",
             Self::Acknowledging { .. } => "acknowledging",
@@ -167,6 +187,10 @@ pub(super) fn step(step: &mut Step, event: &Event, now: Timestamp) -> Result<(),
             Ok(())
         }
         Event::Act(act) => on_act(step, act, now).ok_or(illegal),
+        Event::Part(part) => on_part(step, part, now).ok_or(illegal),
+        Event::Joined { item, wrong } => on_joined(step, item, *wrong, now).ok_or(illegal),
+        Event::NotJoined(fault) => on_not_joined(step, *fault, now).ok_or(illegal),
+        Event::Reported(report) => on_reported(step, report, now).ok_or(illegal),
         Event::Custody(_)
         | Event::Asked(_)
         | Event::Prepared(_)
@@ -174,7 +198,10 @@ pub(super) fn step(step: &mut Step, event: &Event, now: Timestamp) -> Result<(),
         | Event::Acknowledged(_)
         | Event::Composed(_)
         | Event::NotComposed(_)
-        | Event::Reported(_) => Err(illegal),
+        | Event::Continued(_)
+        | Event::Renewed(_)
+        | Event::Leave { .. }
+        | Event::Stop => Err(illegal),
     }
 }
 
@@ -188,6 +215,12 @@ pub(super) fn note_arrival(step: &mut Step, arrival: &Arrival, now: Timestamp) {
         Some(refusal @ Refusal::Duplicate) => step.entries.push(What::Refused { refusal }),
         Some(refusal) => step.refuse(refusal, now),
     }
+    let Some(Received { state: ReceivedState::Receiving { gathering }, .. }) = step.received() else {
+        return;
+    };
+    let (parts, until) = (gathering.tally.rows, gathering.until);
+    step.entries.push(What::Awaiting { parts, until });
+    step.give_leave(&arrival.message_id, (&arrival.to, &arrival.from), until, now);
 }
 
 /// A further extract of the conversation. It takes the place of one that was refused (Q19); else the first stands, and
@@ -196,7 +229,7 @@ fn on_arrived(step: &mut Step, arrival: &Arrival, now: Timestamp) -> Option<()> 
     let received = step.received()?;
     received.arrival.refusal.filter(|refusal| refusal.may_come_again())?;
     received.arrival = arrival.clone();
-    received.state = ReceivedState::begin(arrival.refusal, now);
+    received.state = ReceivedState::begin(arrival, now);
     note_arrival(step, arrival, now);
     Some(())
 }
@@ -207,6 +240,10 @@ fn on_due(step: &mut Step, now: Timestamp) -> Option<()> {
     let arrival = Box::new(received.arrival.clone());
     let message_id = MessageId::derived(&["acknowledgement", &id, arrival.message_id.as_str()]);
     match &mut received.state {
+        ReceivedState::Receiving { gathering } if now >= gathering.until => {
+            settle_parts(step, now);
+        }
+        ReceivedState::Receiving { gathering } => step.effect = gathering.join(&arrival.from, now),
         ReceivedState::Refusing { .. } => {
             let refusal = arrival.refusal?;
             step.effect = Some(Effect::Refuse { arrival, refusal, message_id });
@@ -330,7 +367,10 @@ fn on_act(step: &mut Step, act: &Act, now: Timestamp) -> Option<()> {
     match (&mut received.state, act.verb) {
         (ReceivedState::Filing { due, .. } | ReceivedState::Refusing { due, .. }, Verb::Retry) => *due = now,
         (ReceivedState::Held { delivery: None, .. }, Verb::Retry) => {
-            received.state = ReceivedState::begin(received.arrival.refusal, now);
+            received.state = match received.arrival.refusal {
+                Some(_) => ReceivedState::refusing(now),
+                None => ReceivedState::Filing { due: now, failures: 0, fault: None },
+            };
         }
         (ReceivedState::Held { delivery: None, .. }, Verb::Cancel) => return give_up(step, act, now),
         (ReceivedState::Acknowledging { delivery }, Verb::Retry) => *delivery = delivery.queued_now(now)?,
@@ -349,7 +389,11 @@ fn on_act(step: &mut Step, act: &Act, now: Timestamp) -> Option<()> {
         // A record that nobody asked for is answered as policy says, and by nobody's decision.
         (_, Verb::Decide(_)) => return None,
         // A record that arrived is filed or refused; nobody may make it vanish.
-        (ReceivedState::Filing { .. } | ReceivedState::Refusing { .. }, Verb::Cancel)
+        (
+            ReceivedState::Receiving { .. } | ReceivedState::Filing { .. } | ReceivedState::Refusing { .. },
+            Verb::Cancel,
+        )
+        | (ReceivedState::Receiving { .. }, Verb::Retry)
         | (ReceivedState::Ended { .. }, _) => return None,
     }
     step.entries.push(What::Act { act: act.clone() });
@@ -364,10 +408,73 @@ fn give_up(step: &mut Step, act: &Act, now: Timestamp) -> Option<()> {
         step.end_received(Ending::Cancelled, None, now);
         return Some(());
     }
-    let refusal = Refusal::FilingFailed;
+    turn_down(step, Refusal::FilingFailed, now);
+    Some(())
+}
+
+/// What arrived is not to be filed after all.
+fn turn_down(step: &mut Step, refusal: Refusal, now: Timestamp) {
+    let Some(received) = step.received() else { return };
     received.arrival.refusal = Some(refusal);
-    received.state = ReceivedState::begin(Some(refusal), now);
+    received.state = ReceivedState::refusing(now);
     step.refuse(refusal, now);
+}
+
+/// A part arrived (Q7, Q8, Q11).
+fn on_part(step: &mut Step, part: &Part, now: Timestamp) -> Option<()> {
+    let received = step.received()?;
+    let stage = match (&mut received.state, received.arrival.refusal) {
+        (ReceivedState::Receiving { gathering }, _) => Stage::During(gathering),
+        (_, Some(Refusal::PartsMissing)) => Stage::TooLate,
+        (_, _) => Stage::Over,
+    };
+    let reply = gathering::take(stage, part, now);
+    step.reply_to_part(&reply, part, now);
+    settle_parts(step, now);
+    Some(())
+}
+
+/// Whether everything is here, or will never be.
+fn settle_parts(step: &mut Step, now: Timestamp) {
+    let Some(ReceivedState::Receiving { gathering }) = step.received().map(|r| &mut r.state) else { return };
+    let (progress, overdue) = (gathering.progress(), now >= gathering.until);
+    let (parts, bytes) = (gathering.tally.rows, gathering.bytes);
+    if let Some(refusal) = gathering::refusal(progress, overdue) {
+        turn_down(step, refusal, now);
+    } else if progress == Progress::Complete {
+        step.entries.push(What::Gathered { parts, bytes });
+        if let Some(received) = step.received() {
+            received.state = ReceivedState::Filing { due: now, failures: 0, fault: None };
+        }
+    }
+}
+
+fn on_joined(step: &mut Step, item: &MessageId, wrong: Option<PartRefusal>, now: Timestamp) -> Option<()> {
+    let received = step.received()?;
+    let ends = (received.arrival.to.clone(), received.arrival.from.clone());
+    let ReceivedState::Receiving { gathering } = &mut received.state else { return None };
+    let last = gathering.joined(item, wrong, now)?;
+    step.answer_part(&last, (&ends.0, &ends.1), wrong, now);
+    settle_parts(step, now);
+    Some(())
+}
+
+fn on_not_joined(step: &mut Step, why: FilingFault, now: Timestamp) -> Option<()> {
+    let id = step.next.id;
+    let ReceivedState::Receiving { gathering } = &mut step.received()?.state else { return None };
+    let until = gathering.not_joined(id, now);
+    step.entries.push(What::Waiting { until, why: Delay::Filing(why) });
+    Some(())
+}
+
+/// A message about the parts ended: our leave, or the acknowledgement of one.
+fn on_reported(step: &mut Step, report: &Report, now: Timestamp) -> Option<()> {
+    step.note_message(report);
+    let received = step.received()?;
+    let ReceivedState::Receiving { gathering } = &received.state else { return Some(()) };
+    if gathering.lost_leave(report) {
+        turn_down(step, Refusal::LeaveUndelivered, now);
+    }
     Some(())
 }
 
@@ -382,7 +489,8 @@ impl Step {
     fn acknowledging(&mut self) -> Option<&mut Delivery> {
         match &mut self.received()?.state {
             ReceivedState::Acknowledging { delivery } => Some(delivery),
-            ReceivedState::Filing { .. }
+            ReceivedState::Receiving { .. }
+            | ReceivedState::Filing { .. }
             | ReceivedState::Refusing { .. }
             | ReceivedState::Held { .. }
             | ReceivedState::Ended { .. } => None,

@@ -6,6 +6,7 @@
 mod answers;
 mod filing;
 mod gate;
+mod parts;
 
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +14,7 @@ use crate::model::{MessageId, OdsCode, Timestamp};
 use crate::transfer::custody::{CustodyEvent, CustodyKind, Filing, RegistrationDecision, Returning};
 use crate::transfer::dispatch::PacketRef;
 use crate::transfer::event::{Arrival, Event};
+use crate::transfer::gathering::Gathering;
 use crate::transfer::outbound::Fate;
 use crate::transfer::outcome::{Completeness, OutcomeKind};
 use crate::transfer::reason::{Ending, FilingFault, Hold};
@@ -30,6 +32,9 @@ pub struct Reception {
     pub returning: Returning,
     /// What was asked, once a request was made.
     pub request: Option<Request>,
+    /// Parts that came before the extract.
+    #[serde(default)]
+    pub early: u32,
     /// The extract, once it arrived.
     pub arrival: Option<Arrival>,
     /// What became of each statement of the record.
@@ -79,6 +84,12 @@ pub enum ReceptionState {
         until: Timestamp,
         /// Whether silence was told.
         told: bool,
+    },
+    /// The extract is here; its parts are awaited.
+    Receiving {
+        /// How far it is.
+        #[serde(flatten)]
+        gathering: Gathering,
     },
     /// To be put where the clinical system takes it from.
     Filing {
@@ -137,6 +148,7 @@ impl Reception {
             decision: None,
             returning: Returning::Unsure,
             request: None,
+            early: 0,
             arrival: None,
             completeness: None,
             account: None,
@@ -175,6 +187,7 @@ impl Reception {
             ReceptionState::AwaitingRegistration { .. }
             | ReceptionState::Requesting { .. }
             | ReceptionState::Requested { .. }
+            | ReceptionState::Receiving { .. }
             | ReceptionState::Filing { .. }
             | ReceptionState::AwaitingDecision { .. }
             | ReceptionState::Held { .. } => None,
@@ -196,6 +209,7 @@ impl Reception {
                 }
             }
             ReceptionState::AwaitingRegistration { .. }
+            | ReceptionState::Receiving { .. }
             | ReceptionState::Filing { .. }
             | ReceptionState::AwaitingDecision { .. }
             | ReceptionState::Held { .. } => false,
@@ -208,6 +222,7 @@ impl Reception {
             | ReceptionState::Requesting { until }
             | ReceptionState::Requested { until, .. }
             | ReceptionState::Acknowledging { until, .. } => Some(*until),
+            ReceptionState::Receiving { gathering } => Some(gathering.due()),
             ReceptionState::Filing { due, .. } => Some(*due),
             ReceptionState::AwaitingDecision { remind_at, .. } => Some(*remind_at),
             ReceptionState::Held { .. } => None,
@@ -222,6 +237,7 @@ impl ReceptionState {
             Self::AwaitingRegistration { .. } => "awaiting-registration",
             Self::Requesting { .. } => "requesting",
             Self::Requested { .. } => "requested",
+            Self::Receiving { .. } => "receiving",
             Self::Filing { .. } => "filing",
             Self::AwaitingDecision { .. } => "awaiting-decision",
             Self::Acknowledging { .. } => "acknowledging",
@@ -255,6 +271,9 @@ pub(super) fn step(step: &mut Step, event: &Event, now: Timestamp) -> Result<(),
         Event::Filed(filed) => filing::on_filed(step, filed, now).ok_or(illegal),
         Event::NotFiled(fault) => filing::on_not_filed(step, *fault, now).ok_or(illegal),
         Event::Act(act) => filing::on_act(step, act, now).ok_or(illegal),
+        Event::Part(part) => parts::on_part(step, part, now).ok_or(illegal),
+        Event::Joined { item, wrong } => parts::on_joined(step, item, *wrong, now).ok_or(illegal),
+        Event::NotJoined(fault) => parts::on_not_joined(step, *fault, now).ok_or(illegal),
         _ => Err(illegal),
     }
 }
@@ -272,6 +291,7 @@ fn on_due(step: &mut Step, now: Timestamp) -> Option<()> {
             *until = until.plus(SILENT_AFTER.saturating_sub(UNDELIVERED_AFTER));
             step.tell_silence(now);
         }
+        ReceptionState::Receiving { .. } => parts::on_due(step, now),
         ReceptionState::Filing { .. } => filing::file(step),
         ReceptionState::AwaitingDecision { .. } => filing::remind(step, now),
         ReceptionState::Acknowledging { ending, told: true, .. } => {

@@ -20,6 +20,14 @@ pub enum Refusal {
     WrongRecordReturning,
     /// Nobody here asked for it (09, Q21).
     NotRequested,
+    /// Not all of its parts came in time (31, Q10, C1).
+    PartsMissing,
+    /// All of its parts came, and not all can be used (31, Q9).
+    PartsDamaged,
+    /// The list of its parts contradicts itself, or names more than a record can have (31).
+    PartsImpossible,
+    /// Our leave to send its parts could not be delivered (20, TD22.5).
+    LeaveUndelivered,
 }
 
 impl Refusal {
@@ -32,6 +40,8 @@ impl Refusal {
             Self::WrongRecord => "28",
             Self::WrongRecordReturning => "17",
             Self::NotRequested => "09",
+            Self::PartsMissing | Self::PartsDamaged | Self::PartsImpossible => "31",
+            Self::LeaveUndelivered => "20",
         }
     }
 
@@ -43,6 +53,10 @@ impl Refusal {
             Self::FilingFailed => "filing_failed",
             Self::WrongRecord | Self::WrongRecordReturning => "wrong_record",
             Self::NotRequested => "not_requested",
+            Self::PartsMissing => "parts_missing",
+            Self::PartsDamaged => "parts_damaged",
+            Self::PartsImpossible => "parts_impossible",
+            Self::LeaveUndelivered => "leave_undelivered",
         }
     }
 
@@ -56,14 +70,58 @@ impl Refusal {
                 "the record is of another person, or the wrong one"
             }
             Self::NotRequested => "the record was not asked for",
+            Self::PartsMissing => "not all parts of the record arrived in time",
+            Self::PartsDamaged => "parts of the record arrived damaged",
+            Self::PartsImpossible => "the parts that the record lists cannot be its parts",
+            Self::LeaveUndelivered => "the parts of the record could not be asked for",
         }
     }
 
     /// Whether the sender may send the record again and have it taken (Q19); not once another one stands (Q20).
     pub fn may_come_again(self) -> bool {
         match self {
-            Self::Unreadable | Self::FilingFailed => true,
+            Self::Unreadable
+            | Self::FilingFailed
+            | Self::PartsMissing
+            | Self::PartsDamaged
+            | Self::PartsImpossible
+            | Self::LeaveUndelivered => true,
             Self::Duplicate | Self::WrongRecord | Self::WrongRecordReturning | Self::NotRequested => false,
+        }
+    }
+}
+
+/// Why a part of a large record is not taken (gp2gp reference §4.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PartRefusal {
+    /// It came after the time for it (25, Q11).
+    Late,
+    /// What it brings, or completes, cannot be put together (29, TD25.2.1).
+    Unjoined,
+    /// It is not what a part is (30, TD23).
+    Malformed,
+    /// Nothing awaits it any more (30, §2.4).
+    NotAwaited,
+}
+
+impl PartRefusal {
+    /// The response code.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Late => "25",
+            Self::Unjoined => "29",
+            Self::Malformed | Self::NotAwaited => "30",
+        }
+    }
+
+    /// In words that suit the sender's screen as well as ours.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Late => "the part arrived after the time for it",
+            Self::Unjoined => "the part could not be put together",
+            Self::Malformed => "the part is not one of a large record",
+            Self::NotAwaited => "the part is not awaited",
         }
     }
 }
@@ -80,8 +138,12 @@ pub enum RequestRefusal {
     AnotherPractice,
     /// The record could not be built, or not within a day (10, S32).
     NotBuilt,
-    /// The record does not fit one message (23, TD53.3).
+    /// The record does not fit the messages there are (23, TD53.3).
     TooLarge,
+    /// The record needs messages of its own for its parts, and the practice's entry takes none (14, TD53.4).
+    TakesNoParts,
+    /// The record, or a part of it, could not be delivered (20, TD55, TD61).
+    Undelivered,
     /// The directory does not know how to reach the practice (24, C11).
     NotInDirectory,
 }
@@ -95,6 +157,8 @@ impl RequestRefusal {
             Self::AnotherPractice => "19",
             Self::NotBuilt => "10",
             Self::TooLarge => "23",
+            Self::TakesNoParts => "14",
+            Self::Undelivered => "20",
             Self::NotInDirectory => "24",
         }
     }
@@ -106,7 +170,9 @@ impl RequestRefusal {
             Self::UnknownPatient => "the patient is not known here",
             Self::AnotherPractice => "PDS names another practice as the patient's",
             Self::NotBuilt => "the record could not be built",
-            Self::TooLarge => "the record does not fit one message",
+            Self::TooLarge => "the record is too large for any messages",
+            Self::TakesNoParts => "the record is larger than the practice's system takes",
+            Self::Undelivered => "the record could not be delivered whole",
             Self::NotInDirectory => "the directory has no single entry for the practice",
         }
     }

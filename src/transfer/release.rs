@@ -6,6 +6,7 @@
 mod acts;
 mod answers;
 mod change;
+mod parts;
 mod plan;
 mod request;
 
@@ -26,6 +27,7 @@ use crate::transfer::{Illegal, Step, Waits};
 
 use acts::on_act;
 use answers::{on_acknowledged, on_answered, on_late_signal};
+pub use parts::PartsOut;
 pub(super) use plan::gate;
 use plan::{on_custody, on_prepared, on_unprepared};
 pub(super) use request::gate_request;
@@ -45,6 +47,9 @@ pub struct Release {
     /// The account of each of them, sealed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<PacketRef>,
+    /// What travels in messages of its own, once the packet is made; none where one message does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parts: Option<PartsOut>,
     /// Whether its packet is signed, once there is one.
     pub signed: bool,
     /// Every MessageId we used: an acknowledgement may name any of them.
@@ -65,6 +70,8 @@ pub enum Reported {
     Nothing,
     /// Not delivered within a day.
     Undelivered,
+    /// Delivered, and no leave came to send its parts (A10, LM22).
+    NoLeave,
     /// Not answered within eight days (S124).
     Overdue,
 }
@@ -134,6 +141,7 @@ impl Release {
             state: ReleaseState::Preparing { due: now, failures: 0, fault: None, since: now },
             completeness: None,
             account: None,
+            parts: None,
             signed: false,
             message_ids: Vec::new(),
             receipt: None,
@@ -228,6 +236,16 @@ impl Release {
         }
     }
 
+    /// The state in one word: while parts are to go, what they wait for.
+    pub(super) fn label(&self) -> &'static str {
+        match (&self.state, &self.parts) {
+            (ReleaseState::AwaitingAcknowledgement { .. }, Some(parts)) if !parts.are_delivered() => {
+                if parts.leave_at.is_some() { "sending-parts" } else { "awaiting-leave" }
+            }
+            (state, _) => state.label(),
+        }
+    }
+
     pub(super) fn waits(&self) -> Waits {
         match &self.state {
             ReleaseState::AwaitingConfirmation { until } => Waits::house(Some(*until)),
@@ -248,6 +266,7 @@ impl Release {
         Waits {
             house: Some(earliest(give_up_at(delivery), report)),
             party: due.map(|due| (delivery.dispatch.to.clone(), due)),
+            part: None,
         }
     }
 
@@ -255,7 +274,10 @@ impl Release {
     fn next_report(&self, delivery: &Delivery) -> Option<(Timestamp, Reported)> {
         let (at, report) = match delivery.dispatch.delivered_at {
             None => (delivery.dispatch.first_attempt_at.plus(UNDELIVERED_AFTER), Reported::Undelivered),
-            Some(delivered) => (delivered.plus(OVERDUE_AFTER), Reported::Overdue),
+            Some(delivered) => match self.parts.as_ref().and_then(|parts| parts.leave_until(delivery)) {
+                Some(until) if self.reported < Reported::NoLeave => (until, Reported::NoLeave),
+                Some(_) | None => (delivered.plus(OVERDUE_AFTER), Reported::Overdue),
+            },
         };
         (self.reported < report).then_some((at, report))
     }
@@ -320,7 +342,8 @@ pub(super) fn step(step: &mut Step, event: &Event, now: Timestamp) -> Result<(),
         Event::Prepared(prepared) => on_prepared(step, prepared, now).ok_or(illegal),
         Event::Unprepared { basis, fault } => on_unprepared(step, basis, *fault, now).ok_or(illegal),
         Event::Asked(asked) => request::on_asked(step, asked, now).ok_or(illegal),
-        Event::Reported(report) => request::on_reported(step, report, now).ok_or(illegal),
+        Event::Reported(report) => parts::on_reported(step, report, now).ok_or(illegal),
+        Event::Continued(leave) => parts::on_continued(step, leave, now).ok_or(illegal),
         Event::Restamped(fresh) => {
             let fresh = fresh.clone();
             let delivery = step.delivering().ok_or(illegal)?;
@@ -329,6 +352,7 @@ pub(super) fn step(step: &mut Step, event: &Event, now: Timestamp) -> Result<(),
             step.remember(fresh.message_id);
             Ok(())
         }
+        Event::Renewed(renewed) => parts::on_renewed(step, renewed, now).ok_or(illegal),
         Event::NotRestamped(fault) => {
             let id = step.next.id;
             let entry = step.delivering().ok_or(illegal)?.on_not_restamped(*fault, id, now);
@@ -351,7 +375,12 @@ pub(super) fn step(step: &mut Step, event: &Event, now: Timestamp) -> Result<(),
         | Event::Refused(_)
         | Event::NotFiled(_)
         | Event::Composed(_)
-        | Event::NotComposed(_) => Err(illegal),
+        | Event::NotComposed(_)
+        | Event::Part(_)
+        | Event::Joined { .. }
+        | Event::NotJoined(_)
+        | Event::Leave { .. }
+        | Event::Stop => Err(illegal),
     }
 }
 
@@ -385,8 +414,9 @@ fn on_due(step: &mut Step, now: Timestamp) -> Option<()> {
             } else if let Some((_, report)) = release.next_report(delivery).filter(|(at, _)| now >= *at) {
                 step.report(report, now);
             } else {
+                let present = delivery.dispatch.message_id.clone();
                 let (effect, entries) = step.delivering()?.on_due(now);
-                step.effect = Some(effect);
+                step.effect = Some(parts::with_parts(step, effect, &present));
                 step.entries.extend(entries);
             }
         }

@@ -249,6 +249,7 @@ impl Node {
             packet: PacketRef("sealed".to_owned()),
             received_at: clock::now(),
             refusal: None,
+            large: None,
         };
         let filed = Filed { completeness: None, account: None, acknowledgement: None, decision: None };
         for event in [Event::Arrived(Box::new(arrival)), Event::Filed(Box::new(filed))] {

@@ -37,6 +37,8 @@ pub fn prepared(stay: &str, now: Timestamp) -> Event {
         attachments: 0,
         placeholders: 0,
         signed: true,
+        parts: Vec::new(),
+        wait_ms: 0,
     }))
 }
 

@@ -9,6 +9,7 @@ use crate::model::MessageId;
 use crate::packet::description::Description;
 use crate::packet::envelope::{Href, Item};
 use crate::packet::parts::join::Expected;
+use crate::transfer::gathering::Settled;
 
 /// How many messages one transfer may consist of. 2,658 attachments have been seen (§4.5); more than this is an attack.
 pub const MOST_ROWS: u64 = 100_000;
@@ -333,67 +334,13 @@ impl Row {
         }
     }
 
-    /// Settled, as the tally counts it.
-    fn settled(&self) -> Settled {
+    /// As the tally counts it.
+    pub fn settled(&self) -> Settled {
         match self.arrival {
             Arrival::Awaited => Settled::Not,
             Arrival::Arrived | Arrival::Index { .. } => Settled::Well,
             Arrival::Damaged { .. } => Settled::Badly,
         }
-    }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Settled {
-    Not,
-    Well,
-    Badly,
-}
-
-/// How many of a transfer's messages there are and have come. Changed in one batch with the rows.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Tally {
-    /// N of §4.4: every `mid:` of the extract and every one inside indexes; an index counts itself.
-    pub rows: u64,
-    /// Those that are here and right.
-    pub arrived: u64,
-    /// Those that are here and wrong.
-    pub damaged: u64,
-}
-
-impl Tally {
-    /// Counts a new row.
-    pub fn add(&mut self, row: &Row) {
-        self.rows = self.rows.saturating_add(1);
-        self.count(row.settled());
-    }
-
-    /// Counts what became of a row that was counted as `before`.
-    pub fn change(&mut self, before: &Row, after: &Row) {
-        match before.settled() {
-            Settled::Not => {}
-            Settled::Well => self.arrived = self.arrived.saturating_sub(1),
-            Settled::Badly => self.damaged = self.damaged.saturating_sub(1),
-        }
-        self.count(after.settled());
-    }
-
-    fn count(&mut self, settled: Settled) {
-        match settled {
-            Settled::Not => {}
-            Settled::Well => self.arrived = self.arrived.saturating_add(1),
-            Settled::Badly => self.damaged = self.damaged.saturating_add(1),
-        }
-    }
-
-    /// Whether all have come and are right (§4.2(9); that each document is listed is for [`unlisted`]).
-    pub fn is_complete(&self) -> bool {
-        self.arrived == self.rows
-    }
-
-    /// Whether all have come, right or wrong: now 31 may be said (C2).
-    pub fn is_accounted(&self) -> bool {
-        self.arrived.saturating_add(self.damaged) >= self.rows
     }
 }
 

@@ -5,8 +5,7 @@
 //! part, its HL7 payload and its envelope, is for `hl7` and `envelope`; what is kept where, for the store.
 //!
 //! Reading order. The sender first: `withhold` (what the receiver could not take) and `placeholder` (what stands for it),
-//! `plan` (what goes where), `skeleton` and `gzip`. Then the receiver: `inventory` (what is awaited), `timeout` (until
-//! when), `join` (what came, put together), and `skeleton` again.
+//! `plan` (what goes where), `skeleton` and `gzip`. Then the receiver: `inventory` (what is awaited), `join` (what came, put together), and `skeleton` again.
 
 mod base64_text;
 mod gunzip;
@@ -18,5 +17,4 @@ pub mod placeholder;
 pub mod plan;
 mod size;
 pub mod skeleton;
-pub mod timeout;
 pub mod withhold;

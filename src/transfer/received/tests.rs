@@ -27,6 +27,7 @@ fn arrival(id: &str) -> Arrival {
         packet: PacketRef("sealed".to_owned()),
         received_at: start(),
         refusal: None,
+        large: None,
     }
 }
 

@@ -1,6 +1,6 @@
 //! What comes back to a request: the transport's word, the practice's, and the record itself.
 
-use super::{Reception, ReceptionState};
+use super::{Reception, ReceptionState, parts};
 use crate::model::{MessageId, Timestamp, TransferId};
 use crate::transfer::Step;
 use crate::transfer::custody::Returning;
@@ -14,11 +14,15 @@ use crate::transfer::retry::{LISTEN_FOR, UNDELIVERED_AFTER};
 
 /// One of our messages ended.
 pub(super) fn on_reported(step: &mut Step, report: &Report, now: Timestamp) -> Option<()> {
-    let Report { kind, fate, attempts, .. } = *report;
-    step.entries.push(What::Message { kind, fate, attempts });
+    step.note_message(report);
     match report.kind {
         MessageKind::Request => on_request_ended(step, report, now),
         MessageKind::Acknowledgement => on_acknowledgement_ended(step, report, now),
+        MessageKind::Continue => {
+            parts::on_leave_ended(step, report, now);
+            Some(())
+        }
+        MessageKind::PartAcknowledgement | MessageKind::Part => Some(()),
     }
 }
 
@@ -44,7 +48,7 @@ fn on_request_ended(step: &mut Step, report: &Report, now: Timestamp) -> Option<
         Fate::NotComposed(PrepareFault::SamePremises) => shut(step, NoTransfer::Internal, now),
         Fate::NotComposed(PrepareFault::DestinationUnknown) => shut(step, NoTransfer::NotInDirectory, now),
         Fate::NotComposed(PrepareFault::DestinationClosed) => shut(step, NoTransfer::TakesNoPart, now),
-        Fate::NotComposed(_) | Fate::Refused(_) | Fate::GaveUp => {
+        Fate::NotComposed(_) | Fate::Refused(_) | Fate::GaveUp | Fate::Stopped => {
             step.end_reception(Ending::RequestUndelivered, now);
         }
     }
@@ -73,6 +77,7 @@ fn on_acknowledgement_ended(step: &mut Step, report: &Report, now: Timestamp) ->
         ReceptionState::AwaitingRegistration { .. }
         | ReceptionState::Requesting { .. }
         | ReceptionState::Requested { .. }
+        | ReceptionState::Receiving { .. }
         | ReceptionState::Filing { .. }
         | ReceptionState::AwaitingDecision { .. }
         | ReceptionState::Held { .. }
@@ -120,6 +125,8 @@ pub(super) fn on_arrived(step: &mut Step, arrival: &Arrival, now: Timestamp) -> 
         refuse(step, refusal, now);
     } else if let Some(mismatch) = mismatch {
         step.hold_reception(Hold::WrongRecord(mismatch), now);
+    } else if let Some(large) = arrival.large.as_ref().filter(|large| !large.tally.is_complete()) {
+        parts::await_parts(step, arrival, large, now);
     }
     Some(())
 }

@@ -102,6 +102,7 @@ fn takes_decision(state: &ReceptionState, filing: Filing) -> bool {
         ReceptionState::AwaitingRegistration { .. }
         | ReceptionState::Requesting { .. }
         | ReceptionState::Requested { .. }
+        | ReceptionState::Receiving { .. }
         | ReceptionState::Filing { .. }
         | ReceptionState::Held { .. } => false,
     }

@@ -145,7 +145,7 @@ impl Story {
     }
 
     fn report_of(&mut self, message_id: MessageId, kind: MessageKind, fate: Fate) {
-        self.tell(&Event::Reported(Report { message_id, kind, fate, attempts: 1 }));
+        self.tell(&Event::Reported(Report { message_id, kind, fate, attempts: 1, told_before: false }));
     }
 
     fn decide(&mut self, filing: Filing) {
@@ -192,6 +192,7 @@ fn arrived(change: impl FnOnce(&mut Arrival)) -> Event {
         packet: PacketRef("sealed".to_owned()),
         received_at: start(),
         refusal: None,
+        large: None,
     };
     change(&mut arrival);
     Event::Arrived(Box::new(arrival))

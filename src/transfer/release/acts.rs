@@ -1,6 +1,6 @@
 //! What an operator can do to a release.
 
-use super::{ReleaseState, Reported, gate};
+use super::{ReleaseState, Reported, gate, parts};
 use crate::model::{MessageId, Timestamp};
 use crate::transfer::Step;
 use crate::transfer::delivery;
@@ -41,6 +41,11 @@ fn retry_now(step: &mut Step, act: &Act, now: Timestamp) -> Option<()> {
         }
         ReleaseState::Delivering { delivery } => {
             ReleaseState::Delivering { delivery: delivery.queued_now(now)? }
+        }
+        ReleaseState::AwaitingAcknowledgement { .. } if parts::may_go_again(release) => {
+            step.entries.push(What::Act { act: act.clone() });
+            parts::send_missing(step, now);
+            return Some(());
         }
         ReleaseState::AwaitingAcknowledgement { delivery, .. } => {
             ReleaseState::Delivering { delivery: delivery.queued_now(now)? }

@@ -1,6 +1,6 @@
 //! What comes back: the transport's answer, at once or late, and the practice's own.
 
-use super::{Release, ReleaseState, Reported};
+use super::{Release, ReleaseState, Reported, parts};
 use crate::model::Timestamp;
 use crate::transfer::Step;
 use crate::transfer::delivery::{self, Delivery};
@@ -51,7 +51,9 @@ fn await_acknowledgement(step: &mut Step, mut delivery: Delivery, now: Timestamp
     };
     delivery.phase = delivery::Phase::Queued { due: repeat_at.unwrap_or(now), why: None };
     step.release_state(ReleaseState::AwaitingAcknowledgement { delivery, repeat_at });
-    super::request::accept_request(step, now);
+    if !step.has_parts_to_go() {
+        super::request::accept_request(step, now);
+    }
     if first {
         step.publish(OutcomeKind::Sent, None, "the practice's system took the record", now);
     }
@@ -81,7 +83,16 @@ pub(super) fn on_acknowledged(step: &mut Step, ack: &Acknowledgement, now: Times
     let late = release.reported == Reported::Overdue || matches!(release.state, ReleaseState::Ended { .. });
     let verdict = match ack.about {
         // It answers another message than the extract: nothing follows for the record.
-        Some(MessageKind::Request | MessageKind::Acknowledgement) => Judgement::NothingNew,
+        Some(MessageKind::Part) => {
+            parts::note_answer(step, ack);
+            return Some(());
+        }
+        Some(
+            MessageKind::Request
+            | MessageKind::Acknowledgement
+            | MessageKind::Continue
+            | MessageKind::PartAcknowledgement,
+        ) => Judgement::NothingNew,
         None => Judgement::of(ack, release),
     };
     let counts = verdict != Judgement::NothingNew;

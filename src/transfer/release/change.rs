@@ -82,6 +82,7 @@ impl Step {
         self.entries.push(What::Ended { ending: ending.clone() });
         let listen_until = Some(now.plus(LISTEN_FOR));
         self.release_state(ReleaseState::Ended { ending, delivery, at: now, listen_until });
+        super::parts::stop(self);
         self.publish(kind, Some(reason), &words, now);
     }
 
@@ -95,6 +96,11 @@ impl Step {
             Reported::Undelivered => {
                 (What::Undelivered, OutcomeKind::Undelivered, "not delivered within a day")
             }
+            Reported::NoLeave => (
+                What::NoLeave,
+                OutcomeKind::Undelivered,
+                "the practice gave no leave to send the parts of the record",
+            ),
             Reported::Overdue => (What::Overdue, OutcomeKind::Overdue, "no answer within eight days"),
         };
         self.entries.push(what);

@@ -1,7 +1,7 @@
 //! What is to be sent: whether a release may proceed at all, how its plan changes, and the packet made for it.
 
-use super::ReleaseState;
 use super::request::{gate_request, refusal_of, refuse_request};
+use super::{ReleaseState, parts};
 use crate::model::Timestamp;
 use crate::transfer::Step;
 use crate::transfer::custody::{
@@ -101,6 +101,7 @@ pub(super) fn on_prepared(step: &mut Step, prepared: &Prepared, now: Timestamp) 
     release.account.clone_from(&prepared.account);
     release.signed = prepared.signed;
     release.state = ReleaseState::Delivering { delivery: Delivery::begin(dispatch, now) };
+    parts::keep(step, prepared, now);
     step.remember(message_id);
     Some(())
 }

@@ -94,6 +94,7 @@ pub(super) fn refusal_of(fault: PrepareFault, known: bool) -> Option<RequestRefu
         PrepareFault::RecordMissing if known => None,
         PrepareFault::RecordMissing => Some(RequestRefusal::UnknownPatient),
         PrepareFault::TooLargeForOneMessage => Some(RequestRefusal::TooLarge),
+        PrepareFault::TakesNoParts => Some(RequestRefusal::TakesNoParts),
         PrepareFault::DestinationUnknown | PrepareFault::DestinationClosed => {
             Some(RequestRefusal::NotInDirectory)
         }
@@ -125,6 +126,15 @@ pub(super) fn refuse_request(step: &mut Step, why: RequestRefusal, now: Timestam
 pub(super) fn accept_request(step: &mut Step, now: Timestamp) {
     if step.release().and_then(|release| release.asked.as_ref()).is_some_and(|asked| !asked.answered) {
         answer(step, None, now);
+    }
+}
+
+/// The record cannot be delivered whole: the request is answered so, unless it was answered before (TD61, C13).
+pub(super) fn report_loss(step: &mut Step, why: RequestRefusal, now: Timestamp) {
+    if step.release().and_then(|release| release.asked.as_ref()).is_some_and(|asked| !asked.answered) {
+        let code = Code { code: why.code().to_owned(), words: why.words().to_owned() };
+        step.entries.push(What::RequestRefused { why });
+        answer(step, Some(code), now);
     }
 }
 

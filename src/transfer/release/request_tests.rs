@@ -183,6 +183,8 @@ fn prepared(basis: Basis) -> Event {
         attachments: 0,
         placeholders: 0,
         signed: true,
+        parts: Vec::new(),
+        wait_ms: 0,
     }))
 }
 

@@ -10,11 +10,12 @@ use throughcare::packet::description::Description;
 use throughcare::packet::envelope::{Href, Item, read_header, read_manifest};
 use throughcare::packet::mime::{MimeLimits, Strictness};
 use throughcare::packet::parts::inventory::{
-    Arrival, Coming, Known, PartKind, Role, Row, Set, Tally, kind, list_extract, list_index,
+    Arrival, Coming, Known, PartKind, Role, Row, Set, kind, list_extract, list_index,
 };
 use throughcare::packet::parts::join::{Carried, Expected, JoinLimits, Joined, Joiner, Unjoined, piece};
 use throughcare::packet::xml::{Document, XmlLimits};
 use throughcare::packet::{Received, open};
+use throughcare::transfer::gathering::Tally;
 
 /// A file as it travelled.
 pub type Piece = (Carried, Vec<u8>);
@@ -131,7 +132,7 @@ impl Desk {
     fn add(&mut self, rows: Vec<Row>) {
         let mids: Vec<MessageId> = rows.iter().map(|row| row.mid.clone()).collect();
         for row in rows {
-            self.tally.add(&row);
+            self.tally.add(row.settled());
             self.rows.insert(row.mid.clone(), row);
         }
         for early in mids.iter().filter_map(|mid| self.aside.remove(mid)).collect::<Vec<_>>() {
@@ -182,7 +183,7 @@ impl Desk {
             if let Some(early) = self.aside.remove(&row.mid) {
                 self.files.insert(row.mid.clone(), early.files);
             }
-            self.tally.add(&row);
+            self.tally.add(row.settled());
             self.rows.insert(row.mid.clone(), row);
         }
         let whole = index.set.is_whole();
@@ -191,7 +192,7 @@ impl Desk {
     }
 
     fn change(&mut self, before: &Row, after: Row) {
-        self.tally.change(before, &after);
+        self.tally.change(before.settled(), after.settled());
         self.rows.insert(after.mid.clone(), after);
     }
 

@@ -9,8 +9,8 @@ use throughcare::model::MessageId;
 use throughcare::packet::envelope::Href;
 use throughcare::packet::fingerprint::{Fingerprint, sha1_base64};
 use throughcare::packet::parts::gzip::gzip;
-use throughcare::packet::parts::inventory::Tally;
 use throughcare::packet::parts::join::{Carried, Expected, JoinFault, Unjoined};
+use throughcare::transfer::gathering::Tally;
 
 use super::desk::{
     Desk, Message, Piece, captured_envelope, captured_message, expected_inside, join, json_message,

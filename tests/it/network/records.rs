@@ -9,7 +9,7 @@ use throughcare::extract::MissingDocument;
 use throughcare::model::{ConversationId, OdsCode, Timestamp, TransferId};
 use throughcare::records::{
     Filed, FilingFault, FilingFolder, FolderLimits, ReadRecord, ReceivedAttachment, ReceivedRecord,
-    RecordFault, RecordFolder, RecordRef,
+    RecordFault, RecordFolder, RecordRef, Text,
 };
 
 const BUNDLE: &str = r#"{"resourceType":"Bundle","type":"collection","entry":[]}"#;
@@ -130,20 +130,22 @@ fn an_attachment_that_lies_about_its_type_is_sent_as_what_it_is() {
     assert_eq!((honest.content_type(), honest.true_type()), ("text/plain", None));
 }
 
-fn record<'a>(extract: &'a mut dyn Read, letter: &'a mut dyn Read) -> ReceivedRecord<'a> {
+fn record<'a>(extract: &'a [u8], read: Option<ReadRecord>) -> ReceivedRecord<'a> {
     ReceivedRecord {
         transfer: TransferId::derived(&["filing"]),
         conversation: ConversationId::derived(&["filing"]),
         from: OdsCode::parse("B85002").unwrap(),
         to: OdsCode::parse("HMP01").unwrap(),
         received_at: Timestamp::parse("2026-03-02T09:00:00Z").unwrap(),
-        extract,
-        record: None,
+        text: Box::new(move |written| {
+            assert_eq!((written[0].file.as_str(), written[0].bytes), ("001.pdf", 5));
+            Text { extract: extract.into(), record: read }
+        }),
         attachments: vec![ReceivedAttachment {
             id: "D1".to_owned(),
             filename: "Smith, John: ../../letter.exe".to_owned(),
             content_type: "application/pdf".to_owned(),
-            content: letter,
+            content: Box::new(&b"%PDF-"[..]),
         }],
     }
 }
@@ -158,7 +160,7 @@ fn a_received_record_is_filed_once_under_neutral_names() {
     fs::create_dir(folder.path().join(format!(".filing-{transfer}"))).unwrap();
     fs::write(folder.path().join(format!(".filing-{transfer}/extract.xml")), "half").unwrap();
 
-    let filed = filing.file(record(&mut &b"<x/>"[..], &mut &b"%PDF-"[..]), now).unwrap();
+    let filed = filing.file(record(b"<x/>", None), now).unwrap();
     let Filed::New(place) = filed else { panic!("it is new") };
     let mut names: Vec<_> =
         fs::read_dir(&place).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
@@ -172,9 +174,9 @@ fn a_received_record_is_filed_once_under_neutral_names() {
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside it");
 
     let later = Timestamp::parse("2026-03-02T10:00:00Z").unwrap();
-    let again = filing.file(record(&mut &b"<x/>"[..], &mut &b"%PDF-"[..]), later).unwrap();
+    let again = filing.file(record(b"<x/>", None), later).unwrap();
     assert_eq!(again, Filed::Already(place.clone()), "filing again changes nothing (H6)");
-    let other = filing.file(record(&mut &b"<y/>"[..], &mut &b"%PDF-"[..]), later).unwrap_err();
+    let other = filing.file(record(b"<y/>", None), later).unwrap_err();
     assert!(matches!(other, FilingFault::Conflict { .. }), "and never overwrites: {other}");
     assert!(!other.is_retryable());
     assert_eq!(fs::read(place.join("extract.xml")).unwrap(), b"<x/>");
@@ -185,11 +187,10 @@ fn a_received_record_is_filed_once_under_neutral_names() {
 fn a_document_that_was_not_sent_is_listed_as_missing() {
     let folder = tempfile::tempdir().unwrap();
     let filing = FilingFolder::open(folder.path()).unwrap();
-    let missing = [MissingDocument { id: "D2".to_owned(), file_name: "scan.tif".to_owned() }];
-    let read = ReadRecord { bundle: b"{}", account: b"{}", missing: &missing };
-    let (mut extract, mut letter) = (&b"<x/>"[..], &b"%PDF-"[..]);
-    let record = ReceivedRecord { record: Some(read), ..record(&mut extract, &mut letter) };
-    let Filed::New(place) = filing.file(record, Timestamp::from_millis(0)).unwrap() else {
+    let missing = vec![MissingDocument { id: "D2".to_owned(), file_name: "scan.tif".to_owned() }];
+    let read = ReadRecord { bundle: b"{}".to_vec(), account: b"{}".to_vec(), missing };
+    let Filed::New(place) = filing.file(record(b"<x/>", Some(read)), Timestamp::from_millis(0)).unwrap()
+    else {
         panic!("it is new")
     };
     let listed: serde_json::Value =

@@ -296,7 +296,11 @@ impl World {
                 self.check_is_newest(id, &dispatch.packet);
                 self.send(id, dispatch.message_id);
             }
-            Effect::File { .. } | Effect::Refuse { .. } | Effect::Compose { .. } => {
+            Effect::Renew { .. }
+            | Effect::Join { .. }
+            | Effect::File { .. }
+            | Effect::Refuse { .. }
+            | Effect::Compose { .. } => {
                 unreachable!("the prison receives nothing here")
             }
         }
@@ -535,6 +539,7 @@ fn input(coming: &Coming) -> Input {
                 refers_to: ack.refers_to.clone(),
                 from: ack.from.clone(),
             },
+            listing: Box::default(),
             stranger: Quarantined {
                 id: TransferId::derived(&["stranger", ack.message_id.as_str()]),
                 at: Timestamp::default(),
@@ -567,6 +572,8 @@ fn prepared(basis: Basis, to: OdsCode, transmission: Transmission) -> Prepared {
         attachments: 0,
         placeholders: 0,
         signed: true,
+        parts: Vec::new(),
+        wait_ms: 0,
     }
 }
 

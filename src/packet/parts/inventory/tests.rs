@@ -1,6 +1,7 @@
 //! Rows, counts and kinds, by the numbers of the specification.
 
 use super::*;
+use crate::transfer::gathering::Tally;
 
 fn id(text: &str) -> MessageId {
     MessageId::parse(text).unwrap()
@@ -72,11 +73,11 @@ fn n_counts_an_index_and_what_it_lists() {
     ];
     let mut tally = Tally::default();
     let rows = list_extract(&id("E"), &items).unwrap().rows;
-    rows.iter().for_each(|row| tally.add(row));
+    rows.iter().for_each(|row| tally.add(row.settled()));
     let pieces: Vec<Item> = (0..4).map(|n| by_message(None, &format!("f{n}"), "")).collect();
     let index = list_index(&rows[0], &pieces, tally.rows, |_| Known::Nowhere).unwrap();
-    tally.change(&rows[0], &index.row);
-    index.fragments.iter().for_each(|row| tally.add(row));
+    tally.change(rows[0].settled(), index.row.settled());
+    index.fragments.iter().for_each(|row| tally.add(row.settled()));
     assert_eq!(tally, Tally { rows: 7, arrived: 1, damaged: 0 });
 }
 
@@ -141,13 +142,13 @@ fn a_damaged_part_is_counted_until_a_good_copy_comes() {
     // C2; F26: what is here is only acknowledged again.
     let row = index_row();
     let mut tally = Tally::default();
-    tally.add(&row);
+    tally.add(row.settled());
     assert!(!tally.is_accounted() && row.coming() == Coming::New);
     let bad = Row { arrival: Arrival::Damaged { code: 29 }, ..row.clone() };
-    tally.change(&row, &bad);
+    tally.change(row.settled(), bad.settled());
     assert!(tally.is_accounted() && !tally.is_complete() && bad.coming() == Coming::Again);
     let good = Row { arrival: Arrival::Arrived, ..row };
-    tally.change(&bad, &good);
+    tally.change(bad.settled(), good.settled());
     assert!(tally.is_complete() && good.coming() == Coming::Repeat);
     assert_eq!(tally, Tally { rows: 1, arrived: 1, damaged: 0 });
 }

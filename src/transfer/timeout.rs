@@ -51,7 +51,7 @@ impl From<Factor> for f64 {
 }
 
 /// What the timeout is reckoned with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Terms {
     /// A.
     pub a: Factor,
@@ -69,7 +69,7 @@ impl Terms {
         Self { a: Factor::ONE, b: Factor::ONE, extract, part }
     }
 
-    /// T for `parts` messages, an index counting itself and what it lists: the N of [`super::inventory`].
+    /// T for `parts` messages, an index counting itself and what it lists: N of §4.4.
     pub fn wait(&self, parts: u64) -> Duration {
         let millis = match parts {
             // Without parts A is not asked.
