@@ -208,7 +208,8 @@ impl Console {
         let transfer = self.survey.one(id)?;
         let entries = self.survey.timeline(transfer.id)?;
         let account = self.account(&transfer);
-        Ok(Reply::Show(Box::new(describe::show(&transfer, account, entries, clock::now()))))
+        let messages = self.survey.messages(transfer.id)?;
+        Ok(Reply::Show(Box::new(describe::show(&transfer, &messages, account, entries, clock::now()))))
     }
 
     /// What became of the record's items; the totals alone where the account cannot be read.

@@ -3,6 +3,8 @@
 //! What may be done is not decided here: it is asked of the transfer itself, which is stepped and the result thrown
 //! away.
 
+mod parts;
+
 use uuid::Uuid;
 
 use super::views::{Accounted, AccountedItem, Choice, Explain, Line, MOST_ITEMS, Row, Show, short};
@@ -117,6 +119,7 @@ fn ended(ending: &Ending) -> String {
 /// The whole timeline.
 pub(super) fn show(
     transfer: &Transfer,
+    messages: &[Transfer],
     account: Option<Accounted>,
     entries: Vec<Entry>,
     now: Timestamp,
@@ -149,6 +152,7 @@ pub(super) fn show(
         message_id: message.as_ref().map(|(id, _)| id.clone()),
         bytes: message.map(|(_, bytes)| bytes),
         signed,
+        parts: parts::parts(transfer, messages),
         account,
         timeline: entries.into_iter().map(line).collect(),
     }

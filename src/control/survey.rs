@@ -76,6 +76,11 @@ impl Survey {
         rows.map(|row| ledger::decode(&row.map_err(failed)?.1).map_err(failed)).collect()
     }
 
+    /// The messages of a transfer that go their own way.
+    pub(super) fn messages(&self, id: TransferId) -> Result<Vec<Transfer>, Refusal> {
+        ledger::messages_of(&self.store, id).map_err(failed)
+    }
+
     /// The transfers that are meant, oldest first; one more than `limit` tells that there are more.
     pub(super) fn select(
         &self,
@@ -159,7 +164,13 @@ impl Survey {
                     *glance.held.entry(hold.unwrap_or_default()).or_default() += 1;
                 }
                 "not-integrated" | "unanswered" => glance.failed += u64::from(now.since(row.since) <= RECENT),
-                "preparing" | "filing" | "delivering" | "acknowledging" | "awaiting-acknowledgement"
+                "preparing"
+                | "filing"
+                | "delivering"
+                | "acknowledging"
+                | "awaiting-acknowledgement"
+                | "awaiting-leave"
+                | "sending-parts"
                     if looked_into < LOOKED_INTO =>
                 {
                     looked_into += 1;

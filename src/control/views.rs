@@ -137,10 +137,53 @@ pub struct Show {
     pub bytes: Option<u64>,
     /// Whether it is signed.
     pub signed: bool,
+    /// The parts of a record that fits no message; none where it has none, or all are here.
+    pub parts: Option<Parts>,
     /// What became of the record's items, once it was mapped.
     pub account: Option<Accounted>,
     /// Everything that happened, oldest first.
     pub timeline: Vec<Line>,
+}
+
+/// The parts of a record, each a message of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parts {
+    /// `sent` or `received`.
+    pub direction: String,
+    /// How many there are, as far as is known: an index may list more.
+    pub messages: u64,
+    /// Those that were delivered, or are here.
+    pub done: u64,
+    /// Those that could not be delivered, or came damaged.
+    pub failed: u64,
+    /// Octets: of all that are sent, or of those that are here.
+    pub bytes: u64,
+    /// When leave came to send them.
+    pub leave_at: Option<Timestamp>,
+    /// Until when they are awaited.
+    pub until: Option<Timestamp>,
+    /// Those of ours that were not delivered, or were refused; the first [`MOST_PARTS`].
+    pub missing: Vec<PartItem>,
+    /// Whether there are more of them.
+    pub more: bool,
+}
+
+/// So many parts are shown: a page.
+pub const MOST_PARTS: usize = 30;
+
+/// One part.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartItem {
+    /// Its MessageId.
+    pub message_id: MessageId,
+    /// `file`, `index` or `fragment`.
+    pub kind: String,
+    /// `waiting`, `sending`, `sent` or `not-sent`.
+    pub state: String,
+    /// Attempts so far.
+    pub attempts: u32,
+    /// The response code the practice gave it, if it refused it.
+    pub code: Option<String>,
 }
 
 /// What became of the items of a record: what was lost is named one by one, by type and id and never by what it says.

@@ -94,6 +94,17 @@ pub enum PartKind {
     Fragment,
 }
 
+impl PartKind {
+    /// In one word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Index => "index",
+            Self::Fragment => "fragment",
+        }
+    }
+}
+
 /// What the practice answered to a part.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "answer", content = "code")]

@@ -6,16 +6,15 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use throughcare::model::EventId;
-use throughcare::packet::fingerprint::Fingerprint;
 
 use crate::site::bundle;
 use crate::sites::{self, Pair, Site, instant};
 
-const NUMBER: &str = "9990000018";
+pub const NUMBER: &str = "9990000018";
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The event of a stay: a permanent registration that PDS took, whose practice before is `previous`.
-fn registered(establishment: &str, stay: &str, number: &str, previous: &str) -> Value {
+pub fn registered(establishment: &str, stay: &str, number: &str, previous: &str) -> Value {
     let now = throughcare::clock::now().to_string();
     json!({
         "event_id": EventId::derived(&["registered", stay]).to_string(), "source": "test-clinic",
@@ -29,7 +28,7 @@ fn registered(establishment: &str, stay: &str, number: &str, previous: &str) -> 
 }
 
 /// A release for which no practice is known yet, with what PDS says now.
-fn released(stay: &str, registered_with: &str) -> Value {
+pub fn released(stay: &str, registered_with: &str) -> Value {
     let now = throughcare::clock::now().to_string();
     json!({
         "event_id": EventId::derived(&["released", stay]).to_string(), "source": "test-clinic",
@@ -43,14 +42,14 @@ fn released(stay: &str, registered_with: &str) -> Value {
     })
 }
 
-fn tell(site: &Site, event: &Value) {
+pub fn tell(site: &Site, event: &Value) {
     let name = format!("{}.json", event["event_id"].as_str().unwrap());
     let aside = site.folder.join("spool/tmp").join(&name);
     fs::write(&aside, event.to_string()).unwrap();
     fs::rename(aside, site.folder.join("spool/new").join(name)).unwrap();
 }
 
-fn record(site: &Site, name: &str, number: &str, documents: &[(&str, &str)]) {
+pub fn record(site: &Site, name: &str, number: &str, documents: &[(&str, &str)]) {
     let records = site.folder.join("records");
     fs::write(
         records.join(format!("{name}.json")),
@@ -63,41 +62,8 @@ fn record(site: &Site, name: &str, number: &str, documents: &[(&str, &str)]) {
     }
 }
 
-/// A document of the record, of so many octets that no gzip makes smaller.
-fn attach(site: &Site, record: &str, document: &str, bytes: usize) -> Fingerprint {
-    let octets = noise(document, bytes);
-    fs::write(site.folder.join("records").join(record).join(document), &octets).unwrap();
-    Fingerprint::of(&octets)
-}
-
-/// Octets that look like nothing, the same for the same name.
-fn noise(name: &str, bytes: usize) -> Vec<u8> {
-    let mut dice =
-        crate::dice::Dice(name.bytes().fold(7, |seed: u64, byte| seed.wrapping_mul(31) + u64::from(byte)));
-    let mut octets: Vec<u8> = (0..bytes.div_ceil(8)).flat_map(|_| dice.next().to_le_bytes()).collect();
-    octets.truncate(bytes);
-    octets
-}
-
-/// The digests of what was filed, by content type and size.
-fn filed_digests(site: &Site) -> Vec<String> {
-    let folder = fs::read_dir(site.folder.join("filed")).unwrap().next().unwrap().unwrap().path();
-    let filed: Value = serde_json::from_slice(&fs::read(folder.join("filed.json")).unwrap()).unwrap();
-    for one in filed["attachments"].as_array().unwrap() {
-        let octets = fs::read(folder.join(one["file"].as_str().unwrap())).unwrap();
-        assert_eq!(one["sha256"], Fingerprint::of(&octets).to_string(), "it is what filed.json says");
-    }
-    assert_eq!(filed["missing"], Value::Null, "every document came");
-    filed["attachments"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|a| a["sha256"].as_str().unwrap().to_owned())
-        .collect()
-}
-
 /// Two daemons; no record is taken that was not asked for, and what was asked for is filed without a person.
-fn pair(folder: &std::path::Path) -> Pair {
+pub fn pair(folder: &std::path::Path) -> Pair {
     let pair = sites::lay(folder, "");
     for site in [&pair.prison, &pair.practice] {
         let settings = site.folder.join("throughcare.toml");
@@ -108,7 +74,7 @@ fn pair(folder: &std::path::Path) -> Pair {
     pair
 }
 
-fn until(pair: &Pair, what: &str, so: impl Fn(&Pair) -> bool) {
+pub fn until(pair: &Pair, what: &str, so: impl Fn(&Pair) -> bool) {
     let deadline = instant() + PATIENCE;
     while !so(pair) {
         let (prison, practice) = (pair.prison.states(), pair.practice.states());
@@ -122,12 +88,12 @@ fn until(pair: &Pair, what: &str, so: impl Fn(&Pair) -> bool) {
     }
 }
 
-fn stands(site: &Site, state: &str) -> bool {
+pub fn stands(site: &Site, state: &str) -> bool {
     site.states().get(state) == Some(&1)
 }
 
 /// The timeline of the only transfer, in words.
-fn timeline(site: &Site) -> Vec<String> {
+pub fn timeline(site: &Site) -> Vec<String> {
     let list = site.ask(&["list", "state=any"]).unwrap();
     let id = list["transfers"][0]["id"].as_str().unwrap().to_owned();
     let show = site.ask(&["show", &id]).unwrap();
@@ -231,33 +197,4 @@ fn both_ends_are_killed_again_and_again_and_the_record_is_filed_once() {
     }
     until(&pair, "H2, F1, F20", |p| stands(&p.prison, "filed") && stands(&p.practice, "integrated"));
     assert_eq!(pair.prison.filed(), 1, "H6");
-}
-
-#[test]
-fn a_record_that_fits_no_message_comes_in_parts() {
-    // LM06 to LM43: a file too large for one message goes in fragments, the others whole or inside the extract.
-    let place = tempfile::tempdir().unwrap();
-    let mut pair = pair(place.path());
-    let names = ["scan.tif", "letter.pdf", "photograph.jpg", "note.txt"];
-    let documents: Vec<_> = names.iter().map(|name| (*name, "application/pdf")).collect();
-    record(&pair.practice, "community", NUMBER, &documents);
-    let sizes = [13_000_000, 3_300_000, 2_000_000, 300_000];
-    let sent: Vec<String> = names
-        .iter()
-        .zip(sizes)
-        .map(|(name, bytes)| attach(&pair.practice, "community", name, bytes).to_string())
-        .collect();
-    pair.prison.start();
-    pair.practice.start();
-    tell(&pair.prison, &registered("HMP01", "stay-1", NUMBER, "B85002"));
-    until(&pair, "all parts", |p| stands(&p.prison, "filed") && stands(&p.practice, "integrated"));
-    assert_eq!(filed_digests(&pair.prison), sent, "octet for octet, in the order of the record");
-    let theirs = timeline(&pair.prison).join("\n");
-    assert!(theirs.contains("parts to come") && theirs.contains("parts are here"), "{theirs}");
-    let ours = timeline(&pair.practice).join("\n");
-    assert!(ours.contains("leave came") && ours.contains("parts were delivered"), "{ours}");
-    assert!(
-        place.path().join("prison").exists() || !theirs.contains("scan.tif"),
-        "no name of a document is told"
-    );
 }

@@ -31,6 +31,7 @@ mod large_messages;
 mod network;
 mod packet_export;
 mod packet_file;
+mod parts;
 mod powercut;
 mod privacy;
 mod profile;

@@ -3,8 +3,8 @@
 use std::fmt;
 
 use super::{
-    Accounted, ActResult, Acted, Explain, Exported, List, Quarantine, Row, Sent, SetAside, Show, StateCount,
-    Status, short,
+    Accounted, ActResult, Acted, Explain, Exported, List, Parts, Quarantine, Row, Sent, SetAside, Show,
+    StateCount, Status, short,
 };
 use crate::control::layout::{
     WIDTH, age, alarm, bytes, heading, labelled, moment, paragraph, table, wrapped,
@@ -110,6 +110,9 @@ impl fmt::Display for Show {
         if let Some(why) = &self.transfer.why {
             labelled(f, "  why", 16, why)?;
         }
+        if let Some(parts) = &self.parts {
+            parts.write(f, self.at)?;
+        }
         if let Some(account) = &self.account {
             account.fmt(f)?;
         }
@@ -121,6 +124,38 @@ impl fmt::Display for Show {
         Ok(())
     }
 }
+
+impl Parts {
+    fn write(&self, f: &mut fmt::Formatter<'_>, now: Timestamp) -> fmt::Result {
+        let Self { messages, done, failed, .. } = self;
+        let word = if self.direction == "sent" { "delivered" } else { "here" };
+        let part = (done * BAR as u64).checked_div(*messages).unwrap_or(0);
+        let full = usize::try_from(part).unwrap_or(BAR).min(BAR);
+        let bar = format!("[{}{}]", "#".repeat(full), ".".repeat(BAR - full));
+        labelled(f, "  parts", 16, &format!("{bar} {done} of {messages} {word}, {}", bytes(self.bytes)))?;
+        if *failed > 0 {
+            labelled(f, "", 16, &format!("{failed} failed"))?;
+        }
+        if self.direction == "sent" && self.leave_at.is_none() {
+            labelled(f, "", 16, "the practice has not given leave to send them yet")?;
+        }
+        if let Some(until) = self.until {
+            labelled(f, "", 16, &format!("awaited until {}", moment(until, now)))?;
+        }
+        for item in &self.missing {
+            let code = item.code.as_ref().map(|code| format!(", code {code}")).unwrap_or_default();
+            let words = format!("{} {} (tries: {}{code})", item.kind, item.message_id, item.attempts);
+            labelled(f, &format!("  {}", item.state), 16, &words)?;
+        }
+        if self.more {
+            labelled(f, "", 16, "and more")?;
+        }
+        Ok(())
+    }
+}
+
+/// Signs in a bar of progress.
+const BAR: usize = 20;
 
 impl fmt::Display for Accounted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -216,6 +216,11 @@ pub(super) fn stop(step: &mut Step) {
 }
 
 impl Release {
+    /// Until when its parts are awaited (LM22), once the extract has a timestamp.
+    pub fn parts_until(&self) -> Option<Timestamp> {
+        Some(self.parts.as_ref()?.deadline(self.delivery()?))
+    }
+
     /// Who sends: whoever was asked, or the establishment that releases.
     fn sender(&self) -> Option<&OdsCode> {
         let released = || self.order.as_ref().map(|order| &order.establishment);
