@@ -27,7 +27,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { parties: 512, per_party: 128, parts: 4, parts_per_party: 2, house: 256 }
+        Self { parties: 512, per_party: 128, parts: 16, parts_per_party: 8, house: 256 }
     }
 }
 

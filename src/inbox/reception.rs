@@ -10,7 +10,7 @@ use hyper::body::Bytes;
 use tokio::sync::mpsc;
 
 use super::answer::{self, Disposition, SignalRoute, SignalWay, answer, from_stored, signal_way, to_stored};
-use super::aside::{Aside, Reason, Refused, packet, stranger};
+use super::aside::{Aside, Reason, Refused, stranger};
 use super::judge::{Contract, Ends, Heading, Life, Objection, addressed, speaker};
 use super::tell::{ErrorText, Receipt, Told};
 use super::wire::{CannotSign, Unreadable, Wire, WireMessage};
@@ -19,6 +19,7 @@ use crate::clock;
 use crate::directory::{AnswerStatus, Directory, DirectoryHandle, Party, Peer, Profile};
 use crate::engine::{Handle, Input, Listing, Reply, Route};
 use crate::model::{OdsCode, Timestamp};
+use crate::packet::file_head;
 use crate::packet::signature::SignatureFault;
 use crate::packet::signature::verify::Verified;
 use crate::store::Vault;
@@ -223,7 +224,7 @@ impl Reception {
         &self,
         posted: &Posted,
         heading: &Heading,
-        checked: Checked,
+        mut checked: Checked,
         ends: &Ends<'_>,
         now: Timestamp,
     ) -> Result<HttpAnswer, Refusal> {
@@ -235,13 +236,24 @@ impl Reception {
             false => off(heading, error, ends.peer.profile, Reason::ContentRefused),
         };
         let told = self.wire.tell(&checked.message, ends, (&posted.body, checked.wrong), now);
-        match told.map_err(refused)? {
+        let told = told.map_err(refused)?;
+        // Its octets are sealed as they came; what was decoded of them is not needed any more.
+        let (first, own) = match &told {
+            Told::Signal { .. } => (None, None),
+            Told::Business { .. } => {
+                let (first, own) = self.first_answer(heading, &checked, ends, now)?;
+                (Some(first), own)
+            }
+        };
+        let digest = std::mem::take(&mut checked.digest);
+        drop(checked);
+        match told {
             Told::Signal { signal, receipt } => Ok(self.take_signal(posted, signal, receipt).await?),
             Told::Business { route, listing, event } => {
-                let (first, own) = self.first_answer(heading, &checked, ends, now)?;
+                let first = first.ok_or(Turned::NotStored)?;
                 let reply = match self.wire.remembered(heading) {
                     // Known already: another sealed copy would belong to nobody.
-                    Some(row) if row.digest == checked.digest => {
+                    Some(row) if row.digest == digest => {
                         self.engine.settled().await.map_err(|_| Turned::NotStored)?;
                         Reply::Duplicate(Some(row.answer))
                     }
@@ -249,7 +261,7 @@ impl Reception {
                     Some(_) if !matches!(route, Route::Part { .. }) => Reply::Conflict,
                     Some(_) | None => {
                         self.has_room_for(&route)?;
-                        let row = (checked.digest.as_str(), &first);
+                        let row = (digest.as_str(), &first);
                         self.submit(posted, heading, row, (route, listing), event, now).await?
                     }
                 };
@@ -307,9 +319,11 @@ impl Reception {
         event: Box<dyn FnOnce(PacketRef) -> Event + Send>,
         now: Timestamp,
     ) -> Result<Reply, Turned> {
-        let (file, stored) = (packet(posted).to_file(), to_stored(answer));
+        let head = file_head(&posted.content_type, &posted.soap_action);
+        let stored = to_stored(answer);
         // Together, so that they share a sync.
-        let sealed = tokio::try_join!(self.vault.put(&file), self.vault.put(&stored));
+        let sealed =
+            tokio::try_join!(self.vault.put_both(head, posted.body.clone()), self.vault.put(&stored));
         let (packet, answer) = sealed.map_err(|_| Turned::NotStored)?;
         let packet = PacketRef(packet.to_string());
         let input = Input::Message {

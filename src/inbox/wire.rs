@@ -274,7 +274,7 @@ impl Wire {
     fn transmissions(&self, message_id: &MessageId) -> impl Iterator<Item = Packet> + use<'_> {
         let dispatch = self.sent(message_id).map(|sent| sent.dispatch);
         let places = dispatch.into_iter().flat_map(|d| std::iter::once(d.packet).chain(d.earlier));
-        places.filter_map(|place| Packet::from_file(&self.fetch(&place)?).ok())
+        places.filter_map(|place| Packet::from_owned_file(self.fetch(&place)?).ok())
     }
 
     /// Whether the disk has room for more than what is under way.

@@ -345,18 +345,24 @@ fn frame(
     Ok(Packet { content_type, soap_action: format!("{}/{}", header.service, header.action), body })
 }
 
+/// The header lines before a packet's body as it is kept, the empty line included.
+pub fn file_head(content_type: &str, soap_action: &str) -> String {
+    format!("MIME-Version: 1.0\r\nContent-Type: {content_type}\r\nSOAPAction: {soap_action}\r\n\r\n")
+}
+
 impl Packet {
     /// As it is kept and exported: two header lines, an empty line, the body. Any MIME reader opens it.
     pub fn to_file(&self) -> Vec<u8> {
-        let head = format!(
-            "MIME-Version: 1.0\r\nContent-Type: {}\r\nSOAPAction: {}\r\n\r\n",
-            self.content_type, self.soap_action
-        );
-        [head.as_bytes(), &self.body].concat()
+        [file_head(&self.content_type, &self.soap_action).as_bytes(), &self.body].concat()
     }
 
     /// Reads what [`Packet::to_file`] made.
     pub fn from_file(bytes: &[u8]) -> Result<Self, PacketFault> {
+        Self::from_owned_file(bytes.to_vec())
+    }
+
+    /// As [`Packet::from_file`], in the octets' own place.
+    pub fn from_owned_file(mut bytes: Vec<u8>) -> Result<Self, PacketFault> {
         /// Header lines of a stored packet take less.
         const LONGEST_HEAD: usize = 8192;
         let window = &bytes[..bytes.len().min(LONGEST_HEAD)];
@@ -368,11 +374,10 @@ impl Packet {
                 key.eq_ignore_ascii_case(name).then(|| value.trim().to_owned())
             })
         };
-        Ok(Self {
-            content_type: field("Content-Type").ok_or(PacketFault::NotAPacket)?,
-            soap_action: field("SOAPAction").unwrap_or_default(),
-            body: bytes[end + 4..].to_vec(),
-        })
+        let content_type = field("Content-Type").ok_or(PacketFault::NotAPacket)?;
+        let soap_action = field("SOAPAction").unwrap_or_default();
+        bytes.drain(..end + 4);
+        Ok(Self { content_type, soap_action, body: bytes })
     }
 
     /// Its header, and what its signature covers if it has one: for our own octets, to compare an answer with.

@@ -30,7 +30,7 @@ pub async fn compose(
     let packet = packet::assemble(&header, &hl7, &[], signer.as_deref(), PacketLimits::default())
         .map_err(|_| PrepareFault::SigningUnavailable)?;
     let bytes = packet.body.len() as u64;
-    let packet = tools.keep(&packet).await.map_err(|_| PrepareFault::StorageFailed)?;
+    let packet = tools.keep(packet).await.map_err(|_| PrepareFault::StorageFailed)?;
     let expires_at = now.plus(peer.contract.persist_duration);
     Ok((Transmission { packet, message_id, stamped_at: now, expires_at, bytes }, peer.retry_contract()))
 }

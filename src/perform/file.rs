@@ -237,7 +237,7 @@ async fn acknowledge(
     let directory = tools.directory.current();
     let (packet, expires_at, contract) = compose(tools, &directory, arrival, verdict, &message_id, now)?;
     let bytes = packet.body.len() as u64;
-    let packet = tools.keep(&packet).await.map_err(|_| FilingFault::AcknowledgementUnmade)?;
+    let packet = tools.keep(packet).await.map_err(|_| FilingFault::AcknowledgementUnmade)?;
     Ok((Transmission { packet, message_id, stamped_at: now, expires_at, bytes }, contract))
 }
 

@@ -21,7 +21,7 @@ use crate::clock;
 use crate::directory::DirectoryHandle;
 use crate::engine::{Handle, Input};
 use crate::model::TransferId;
-use crate::packet::Packet;
+use crate::packet::{Packet, file_head};
 use crate::records::{FilingFolder, RecordFolder};
 use crate::store::{SealedRef, Store, Vault, VaultError};
 use crate::telemetry::Metrics;
@@ -29,7 +29,6 @@ use crate::transfer::custody::Filing;
 use crate::transfer::dispatch::PacketRef;
 use crate::transfer::effect::{Effect, Order};
 use crate::transfer::event::Event;
-use crate::transfer::reason::PrepareFault;
 use crate::transport::Transport;
 
 pub use prepare::{acknowledgement_header, look_at_documents};
@@ -68,6 +67,7 @@ pub struct Tools {
 pub struct Room {
     preparing: Arc<Semaphore>,
     filing: Arc<Semaphore>,
+    parts: Arc<Semaphore>,
 }
 
 /// Bytes above which a packet is opened on a thread of its own: half a millisecond's work.
@@ -77,19 +77,21 @@ const LARGE: u64 = 256 << 10;
 /// sixteen are mapped at once: more than there are cores, and enough to wait for disks.
 const ROOM: u32 = 256;
 const TO_PREPARE: u32 = ROOM / 16;
+/// Mebibytes of parts that may be on their way at once.
+const PARTS: u32 = 20;
 /// A record in parts holds its text and one part at a time.
 const TO_FILE_PARTS: u32 = ROOM / 4;
 
 impl Default for Room {
     fn default() -> Self {
         let room = || Arc::new(Semaphore::new(ROOM as usize));
-        Self { preparing: room(), filing: room() }
+        Self { preparing: room(), filing: room(), parts: Arc::new(Semaphore::new(PARTS as usize)) }
     }
 }
 
 impl Room {
-    /// Waits until what the effect will hold has room. Sending is not held up here: a party that hangs would hold up
-    /// all others, and the engine bounds how many messages are on their way.
+    /// Waits until what the effect will hold has room. What is small is never held up here: a party that hangs would
+    /// hold up all others, and the engine bounds how many messages are on their way.
     async fn take(&self, effect: &Effect) -> Option<OwnedSemaphorePermit> {
         let (room, mebibytes) = match effect {
             Effect::Prepare { .. } => (&self.preparing, TO_PREPARE),
@@ -102,6 +104,10 @@ impl Room {
             Effect::File { arrival, .. } if arrival.large.is_some() => (&self.filing, TO_FILE_PARTS),
             Effect::File { arrival, .. } => {
                 (&self.filing, u32::try_from(arrival.bytes >> 19).unwrap_or(ROOM).clamp(1, ROOM))
+            }
+            // A part, and what is read of it to be judged by.
+            Effect::Send { dispatch } if dispatch.part => {
+                (&self.parts, u32::try_from(dispatch.bytes >> 20).unwrap_or(PARTS).clamp(0, PARTS - 1) + 1)
             }
             Effect::Send { .. } | Effect::Refuse { .. } | Effect::Compose { .. } => return None,
         };
@@ -200,19 +206,9 @@ async fn carry_out(tools: &Tools, order: Order) -> Event {
 
 impl Tools {
     /// Seals a packet; durable when it returns.
-    pub async fn keep(&self, packet: &Packet) -> Result<PacketRef, VaultError> {
-        self.seal(&packet.to_file()).await
-    }
-
-    /// Seals packets from a thread that may wait.
-    fn sealer(&self) -> impl Fn(&Packet) -> Result<PacketRef, PrepareFault> + Send + use<> {
-        let (tools, runtime) = (self.clone(), tokio::runtime::Handle::current());
-        move |packet| {
-            runtime.block_on(tools.keep(packet)).map_err(|error| {
-                tracing::error!(error = &error as &dyn std::error::Error, "a part could not be sealed");
-                PrepareFault::StorageFailed
-            })
-        }
+    pub async fn keep(&self, packet: Packet) -> Result<PacketRef, VaultError> {
+        let head = file_head(&packet.content_type, &packet.soap_action);
+        Ok(PacketRef(self.vault.put_both(head, packet.body).await?.to_string()))
     }
 
     /// Seals what belongs to a packet; on disk when it returns.
@@ -222,7 +218,7 @@ impl Tools {
 
     /// Reads a sealed packet back, on a thread that may wait.
     pub fn fetch_here(&self, packet: &PacketRef) -> Result<Packet, VaultError> {
-        Packet::from_file(&self.vault.get(&packet.0.parse()?)?).map_err(|_| VaultError::Reference)
+        Packet::from_owned_file(self.vault.get(&packet.0.parse()?)?).map_err(|_| VaultError::Reference)
     }
 
     /// Reads a sealed packet back; a large one beside the threads that wait on sockets.
@@ -230,7 +226,7 @@ impl Tools {
         let sealed: SealedRef = packet.0.parse()?;
         let vault = self.vault.clone();
         let large = sealed.length() > LARGE;
-        let read = move || Packet::from_file(&vault.get(&sealed)?).map_err(|_| VaultError::Reference);
+        let read = move || Packet::from_owned_file(vault.get(&sealed)?).map_err(|_| VaultError::Reference);
         if !large {
             return read();
         }

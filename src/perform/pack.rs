@@ -1,7 +1,10 @@
 //! A mapped record made into messages: one where it fits, else an extract and messages of their own for what does not
 //! (gp2gp reference §4.1). Each is signed and sealed as soon as it is made, so that no more than one is in memory.
 
+use std::collections::VecDeque;
 use std::io::{Cursor, Read, Write};
+
+use tokio::task::JoinHandle;
 
 use crate::extract::{Content, Extract};
 use crate::model::{Asid, MessageId, OdsCode};
@@ -15,7 +18,9 @@ use crate::packet::parts::plan::{
 use crate::packet::parts::skeleton;
 use crate::packet::signature::Signer;
 use crate::packet::{self, AssembleFault, Attachment, Enclosed, Packet, PacketLimits};
+use crate::perform::Tools;
 use crate::records::{RecordFault, RecordFolder, RecordRef};
+use crate::store::VaultError;
 use crate::transfer::dispatch::{PacketRef, Transmission};
 use crate::transfer::event::PreparedPart;
 use crate::transfer::outbound::PartKind;
@@ -40,8 +45,62 @@ pub(super) struct Maker<'a> {
     pub limits: PacketLimits,
     /// Whether the practice takes parts at all.
     pub takes_parts: bool,
-    /// Seals a packet: on disk when it returns.
-    pub keep: &'a dyn Fn(&Packet) -> Result<PacketRef, PrepareFault>,
+}
+
+/// Parts that may be on their way to the disk while the next is made: they share a sync, and each is in memory.
+const AT_ONCE: usize = 4;
+
+/// The parts of a record as they are made, each sealed meanwhile.
+pub(super) struct Parts {
+    tools: Tools,
+    runtime: tokio::runtime::Handle,
+    sealed: Vec<PreparedPart>,
+    under_way: VecDeque<(PreparedPart, JoinHandle<Result<PacketRef, VaultError>>)>,
+}
+
+impl Parts {
+    /// None yet. To be called where there is a runtime, to be used on a thread that may wait.
+    pub fn of(tools: &Tools) -> Self {
+        let runtime = tokio::runtime::Handle::current();
+        Self { tools: tools.clone(), runtime, sealed: Vec::new(), under_way: VecDeque::new() }
+    }
+
+    fn add(&mut self, kind: PartKind, header: &Header, packet: Packet) -> Result<(), PrepareFault> {
+        let transmission = Transmission {
+            packet: PacketRef(String::new()),
+            message_id: header.message_id.clone(),
+            stamped_at: header.timestamp,
+            expires_at: header.time_to_live.unwrap_or(header.timestamp),
+            bytes: packet.body.len() as u64,
+        };
+        let tools = self.tools.clone();
+        let sealing = self.runtime.spawn(async move { tools.keep(packet).await });
+        self.under_way.push_back((PreparedPart { kind, transmission }, sealing));
+        while self.under_way.len() > AT_ONCE {
+            self.settle()?;
+        }
+        Ok(())
+    }
+
+    /// Waits for the oldest that is under way.
+    fn settle(&mut self) -> Result<(), PrepareFault> {
+        let Some((mut part, sealing)) = self.under_way.pop_front() else { return Ok(()) };
+        let sealed = self.runtime.block_on(sealing).map_err(|_| PrepareFault::StorageFailed)?;
+        part.transmission.packet = sealed.map_err(|error| {
+            tracing::error!(error = &error as &dyn std::error::Error, "a part could not be sealed");
+            PrepareFault::StorageFailed
+        })?;
+        self.sealed.push(part);
+        Ok(())
+    }
+
+    /// All of them, in the order in which they were made. Sealed when it returns.
+    pub fn finish(&mut self) -> Result<Vec<PreparedPart>, PrepareFault> {
+        while !self.under_way.is_empty() {
+            self.settle()?;
+        }
+        Ok(std::mem::take(&mut self.sealed))
+    }
 }
 
 /// Where the files of a record are.
@@ -50,20 +109,13 @@ pub(super) struct Files<'a> {
     pub record: &'a RecordRef,
 }
 
-/// The messages of one record.
-pub(super) struct Messages {
-    /// The extract.
-    pub extract: Packet,
-    /// What travels by itself, sealed.
-    pub parts: Vec<PreparedPart>,
-}
-
-/// Makes all messages of a record.
+/// Makes all messages of a record: gives the extract, what travels by itself is added to `parts`.
 pub(super) fn pack(
     maker: &Maker<'_>,
     extract: &Extract,
     files: &Files<'_>,
-) -> Result<Messages, PrepareFault> {
+    parts: &mut Parts,
+) -> Result<Packet, PrepareFault> {
     let bodies = bodies(extract, files)?;
     if !maker.takes_parts {
         return whole(maker, &extract.xml, extract, &bodies, files);
@@ -109,7 +161,8 @@ pub(super) fn pack(
     };
     let plan = plan::plan(&core, &documents, ids).map_err(unplanned)?;
     drop(documents);
-    send_as_planned(maker, extract, &bodies, &plan, outside.as_ref().map(|o| (item.as_str(), o)), files)
+    let outside = outside.as_ref().map(|outside| (item.as_str(), outside));
+    send_as_planned(maker, (extract, &bodies), &plan, outside, files, parts)
 }
 
 /// What stands for the HL7 where it does not fit, and itself.
@@ -137,7 +190,7 @@ fn whole(
     extract: &Extract,
     bodies: &[Body<'_>],
     files: &Files<'_>,
-) -> Result<Messages, PrepareFault> {
+) -> Result<Packet, PrepareFault> {
     // Before any file is read: what does not fit one message need not fit memory.
     let bytes = bodies.iter().map(Body::bytes).sum::<u64>() + hl7.len() as u64;
     if bytes > maker.limits.message_bytes {
@@ -158,32 +211,29 @@ fn whole(
             Planned { description, way: Way::Inside }
         })
         .collect();
-    let extract = assemble_extract(maker, hl7, None, (extract, &described), bodies, files)?;
-    Ok(Messages { extract, parts: Vec::new() })
+    assemble_extract(maker, hl7, None, (extract, &described), bodies, files)
 }
 
 fn send_as_planned(
     maker: &Maker<'_>,
-    extract: &Extract,
-    bodies: &[Body<'_>],
+    (extract, bodies): (&Extract, &[Body<'_>]),
     plan: &Plan,
     outside: Option<(&str, &Outside)>,
     files: &Files<'_>,
-) -> Result<Messages, PrepareFault> {
-    let mut parts = Vec::with_capacity(usize::try_from(plan.parts).unwrap_or(0));
+    parts: &mut Parts,
+) -> Result<Packet, PrepareFault> {
     if let (Some(hl7), Some((_, outside))) = (&plan.hl7, outside) {
         // It was measured gzipped, and is so already.
-        send_item(maker, hl7, Packed::Ready(&outside.gzipped), &mut parts)?;
+        send_item(maker, hl7, Packed::Ready(&outside.gzipped), parts)?;
     }
     for (item, body) in plan.documents.iter().zip(bodies) {
         if item.way != Way::Inside {
-            send_item(maker, item, Packed::From(body, files), &mut parts)?;
+            send_item(maker, item, Packed::From(body, files), parts)?;
         }
     }
     let hl7 = outside.map_or(extract.xml.as_slice(), |(_, outside)| outside.skeleton.as_slice());
     let item = plan.hl7.as_ref().zip(outside).map(|(planned, (id, _))| (id, planned));
-    let extract = assemble_extract(maker, hl7, item, (extract, &plan.documents), bodies, files)?;
-    Ok(Messages { extract, parts })
+    assemble_extract(maker, hl7, item, (extract, &plan.documents), bodies, files)
 }
 
 fn assemble_extract(
@@ -251,18 +301,17 @@ fn send_item(
     maker: &Maker<'_>,
     planned: &Planned,
     octets: Packed<'_>,
-    parts: &mut Vec<PreparedPart>,
+    parts: &mut Parts,
 ) -> Result<(), PrepareFault> {
     match &planned.way {
         Way::Inside => Ok(()),
         Way::Whole { mid, packing } => {
             let mut whole = Vec::new();
             octets.pour(*packing, &mut whole)?;
-            parts.push(maker.part(PartKind::File, mid, &planned.description, &whole)?);
-            Ok(())
+            maker.part(PartKind::File, mid, &planned.description, &whole, parts)
         }
         Way::Fragments { index, packing, fragments } => {
-            parts.push(maker.index(index, &planned.description.filename, fragments)?);
+            maker.index(index, &planned.description.filename, fragments, parts)?;
             let mut cutter =
                 Cutter { maker, fragments: fragments.iter(), piece: Vec::new(), parts, fault: None };
             let poured = octets.pour(*packing, &mut cutter);
@@ -280,7 +329,7 @@ struct Cutter<'a, 'm> {
     maker: &'a Maker<'m>,
     fragments: std::slice::Iter<'a, Fragment>,
     piece: Vec<u8>,
-    parts: &'a mut Vec<PreparedPart>,
+    parts: &'a mut Parts,
     fault: Option<PrepareFault>,
 }
 
@@ -294,8 +343,8 @@ impl Cutter<'_, '_> {
     fn cut(&mut self) -> Result<(), PrepareFault> {
         // More octets than were measured: the file changed meanwhile.
         let fragment = self.fragments.next().ok_or(PrepareFault::RecordUnreadable)?;
-        let part = self.maker.part(PartKind::Fragment, &fragment.mid, &fragment.description, &self.piece)?;
-        self.parts.push(part);
+        let (mid, description) = (&fragment.mid, &fragment.description);
+        self.maker.part(PartKind::Fragment, mid, description, &self.piece, self.parts)?;
         self.piece.clear();
         Ok(())
     }
@@ -336,7 +385,8 @@ impl Maker<'_> {
         mid: &MessageId,
         description: &Description,
         octets: &[u8],
-    ) -> Result<PreparedPart, PrepareFault> {
+        parts: &mut Parts,
+    ) -> Result<(), PrepareFault> {
         let content_type = match (kind, description.compressed) {
             // What Spine does not carry goes as octets, with its true type in the description (LM29).
             (PartKind::File, false) => {
@@ -345,7 +395,7 @@ impl Maker<'_> {
             _ => "application/octet-stream",
         };
         let carried = Enclosed::Carried { description, content_type, octets };
-        self.message(kind, mid, &description.filename, &[carried])
+        self.message(kind, mid, &description.filename, &[carried], parts)
     }
 
     /// The index of a file's fragments; it carries no file itself (C16).
@@ -354,7 +404,8 @@ impl Maker<'_> {
         mid: &MessageId,
         name: &str,
         fragments: &[Fragment],
-    ) -> Result<PreparedPart, PrepareFault> {
+        parts: &mut Parts,
+    ) -> Result<(), PrepareFault> {
         let listed: Vec<Enclosed<'_>> = fragments
             .iter()
             .map(|fragment| Enclosed::Elsewhere {
@@ -363,7 +414,7 @@ impl Maker<'_> {
                 description: &fragment.description,
             })
             .collect();
-        self.message(PartKind::Index, mid, name, &listed)
+        self.message(PartKind::Index, mid, name, &listed, parts)
     }
 
     pub(super) fn message(
@@ -372,7 +423,8 @@ impl Maker<'_> {
         mid: &MessageId,
         name: &str,
         enclosed: &[Enclosed<'_>],
-    ) -> Result<PreparedPart, PrepareFault> {
+        parts: &mut Parts,
+    ) -> Result<(), PrepareFault> {
         let header = Header { message_id: mid.clone(), ..self.part_header.clone() };
         let hl7 = Copc {
             message_id: mid.clone(),
@@ -386,14 +438,7 @@ impl Maker<'_> {
         .write();
         let packet =
             packet::assemble_listing(&header, &hl7, enclosed, self.signer, self.limits).map_err(assembly)?;
-        let transmission = Transmission {
-            packet: (self.keep)(&packet)?,
-            message_id: mid.clone(),
-            stamped_at: header.timestamp,
-            expires_at: header.time_to_live.unwrap_or(header.timestamp),
-            bytes: packet.body.len() as u64,
-        };
-        Ok(PreparedPart { kind, transmission })
+        parts.add(kind, &header, packet)
     }
 }
 

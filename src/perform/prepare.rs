@@ -10,14 +10,14 @@ use crate::extract::{
 use crate::model::{ConversationId, MessageId, NhsNumber, OdsCode, Timestamp, derived_uuid};
 use crate::packet::envelope::{AckRequest, GP2GP, Header};
 use crate::packet::signature::Signer;
-use crate::packet::{self, PacketLimits};
+use crate::packet::{self, Packet, PacketLimits};
 use crate::perform::Tools;
-use crate::perform::pack::{COPC, Files, Maker, Messages, assembly, pack};
+use crate::perform::pack::{COPC, Files, Maker, Parts, assembly, pack};
 use crate::records::{RecordFault, RecordRef};
 use crate::telemetry::Direction;
 use crate::transfer::custody::{CustodyEvent, CustodyKind};
 use crate::transfer::dispatch::{PacketRef, Transmission};
-use crate::transfer::event::{Asked, Basis, Prepared};
+use crate::transfer::event::{Asked, Basis, Prepared, PreparedPart};
 use crate::transfer::outcome::Completeness;
 use crate::transfer::reason::PrepareFault;
 use crate::transfer::timeout::Terms;
@@ -87,7 +87,7 @@ pub async fn prepare(tools: &Tools, wanted: Wanted) -> Result<Prepared, PrepareF
     let (contract, signed, to_ods) = (peer.retry_contract(), signer.is_some(), to.ods.clone());
     let records = tools.records.clone();
     let part_header = for_parts(&header, peer);
-    let (takes_parts, from_ods, seal) = (peer.large_messaging, from.ods.clone(), tools.sealer());
+    let (takes_parts, from_ods, mut parts) = (peer.large_messaging, from.ods.clone(), Parts::of(tools));
     let job = move || {
         let parameters = parameters(&wanted, &to_ods, from_asid.clone(), to_asid.clone())?;
         let name = record_of(&records, &wanted, &parameters.nhs_number)?;
@@ -99,15 +99,15 @@ pub async fn prepare(tools: &Tools, wanted: Wanted) -> Result<Prepared, PrepareF
             signer: signer.as_deref(),
             limits,
             takes_parts,
-            keep: &seal,
         };
-        build(&records, &name, &parameters, &maker).map(|built| (built, wanted))
+        build(&records, &name, &parameters, &maker, &mut parts).map(|built| (built, wanted))
     };
     // Mapping and signing are work for a processor, not for the threads that wait on sockets.
     let (built, wanted) =
         tokio::task::spawn_blocking(job).await.map_err(|_| PrepareFault::ExtractInvalid)??;
-    let Messages { extract, parts } = built.messages;
-    let packet = tools.keep(&extract).await.map_err(|error| {
+    let Built { extract, parts, .. } = built;
+    let bytes = extract.body.len() as u64;
+    let packet = tools.keep(extract).await.map_err(|error| {
         tracing::error!(error = &error as &dyn std::error::Error, "a packet could not be sealed");
         PrepareFault::StorageFailed
     })?;
@@ -124,7 +124,7 @@ pub async fn prepare(tools: &Tools, wanted: Wanted) -> Result<Prepared, PrepareF
             message_id: wanted.message_id,
             stamped_at: now,
             expires_at: now.plus(persist),
-            bytes: extract.body.len() as u64,
+            bytes,
         },
         contract,
         completeness: built.completeness,
@@ -151,8 +151,9 @@ pub async fn restamp(
     let expires_at = now.plus(std::time::Duration::from_millis(persist_duration_ms));
     let old = tools.fetch(packet).await.map_err(|_| PrepareFault::StorageFailed)?;
     let fresh = packet::restamp(&old, &message_id, now, expires_at, signer.as_deref()).map_err(assembly)?;
-    let packet = tools.keep(&fresh).await.map_err(|_| PrepareFault::StorageFailed)?;
-    Ok(Transmission { packet, message_id, stamped_at: now, expires_at, bytes: fresh.body.len() as u64 })
+    let bytes = fresh.body.len() as u64;
+    let packet = tools.keep(fresh).await.map_err(|_| PrepareFault::StorageFailed)?;
+    Ok(Transmission { packet, message_id, stamped_at: now, expires_at, bytes })
 }
 
 /// The header of the parts of an extract: another interaction, and so another contract.
@@ -266,7 +267,8 @@ fn parameters(
 }
 
 struct Built {
-    messages: Messages,
+    extract: Packet,
+    parts: Vec<PreparedPart>,
     /// The account, as it is kept.
     account: Vec<u8>,
     completeness: Completeness,
@@ -279,6 +281,7 @@ fn build(
     name: &RecordRef,
     parameters: &Parameters,
     maker: &Maker<'_>,
+    parts: &mut Parts,
 ) -> Result<Built, PrepareFault> {
     let text = records.fetch(name).map_err(record_fault)?;
     let record = Record::parse(&text, &RecordLimits::default()).map_err(|_| PrepareFault::RecordMalformed)?;
@@ -286,11 +289,12 @@ fn build(
     let extract = extract::build(&record, parameters, &documents).map_err(refusal)?;
     drop(record);
     drop(text);
-    let messages = pack(maker, &extract, &Files { records, record: name })?;
+    let packet = pack(maker, &extract, &Files { records, record: name }, parts)?;
     let placeholders = extract.attachments.iter().filter(|a| matches!(a.content, Content::Placeholder(_)));
     let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     Ok(Built {
-        messages,
+        extract: packet,
+        parts: parts.finish()?,
         account: extract.account.to_json(),
         completeness: extract.account.totals(),
         attachments: count(extract.attachments.len()),

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::pack::{Maker, assembly};
+use super::pack::{Maker, Parts, assembly};
 use super::prepare::{destination, for_parts, signer_for};
 use crate::clock;
 use crate::engine::ledger;
@@ -33,20 +33,32 @@ pub(super) async fn renew(
     message_id: MessageId,
     life: Duration,
 ) -> Result<Renewed, PrepareFault> {
-    let (with, packet, to, seal) = (tools.clone(), packet.clone(), to.clone(), tools.sealer());
-    let job = move || renew_here(&with, transfer, &packet, &to, message_id, life, &seal);
-    tokio::task::spawn_blocking(job).await.unwrap_or(Err(PrepareFault::StorageFailed))
+    let (with, packet, to, mut parts) = (tools.clone(), packet.clone(), to.clone(), Parts::of(tools));
+    let job = move || renew_here(&with, transfer, &packet, &to, (message_id, life), &mut parts);
+    let (extract, parts) =
+        tokio::task::spawn_blocking(job).await.unwrap_or(Err(PrepareFault::StorageFailed))?;
+    let (header, packet) = extract;
+    let bytes = packet.body.len() as u64;
+    let transmission = Transmission {
+        packet: tools.keep(packet).await.map_err(|_| PrepareFault::StorageFailed)?,
+        message_id: header.message_id,
+        stamped_at: header.timestamp,
+        expires_at: header.timestamp.plus(life),
+        bytes,
+    };
+    Ok(Renewed { transmission, parts })
 }
+
+type Made = ((Header, Packet), Vec<PreparedPart>);
 
 fn renew_here(
     tools: &Tools,
     transfer: TransferId,
     packet: &PacketRef,
     to: &OdsCode,
-    message_id: MessageId,
-    life: Duration,
-    seal: &dyn Fn(&Packet) -> Result<PacketRef, PrepareFault>,
-) -> Result<Renewed, PrepareFault> {
+    (message_id, life): (MessageId, Duration),
+    parts: &mut Parts,
+) -> Result<Made, PrepareFault> {
     let now = clock::now();
     let directory = tools.directory.current();
     let (them, peer) = destination(directory.by_ods(to), now)?;
@@ -67,22 +79,13 @@ fn renew_here(
         // They fitted before; a signature may be some octets longer now.
         limits: PacketLimits { message_bytes: u64::MAX, ..PacketLimits::default() },
         takes_parts: true,
-        keep: seal,
     };
     let known = parts_of(tools, transfer)?;
-    let mut parts = Vec::with_capacity(known.len());
     for mid in messages(&incoming) {
-        again(tools, &maker, &known, &mid, &mut parts)?;
+        again(tools, &maker, &known, &mid, parts)?;
     }
     let extract = extract_again(&maker, &incoming)?;
-    let transmission = Transmission {
-        packet: seal(&extract)?,
-        message_id: header.message_id.clone(),
-        stamped_at: now,
-        expires_at: now.plus(life),
-        bytes: extract.body.len() as u64,
-    };
-    Ok(Renewed { transmission, parts })
+    Ok(((header, extract), parts.finish()?))
 }
 
 fn parts_of(tools: &Tools, transfer: TransferId) -> Result<Known, PrepareFault> {
@@ -112,7 +115,7 @@ fn again(
     maker: &Maker<'_>,
     known: &Known,
     old: &MessageId,
-    parts: &mut Vec<PreparedPart>,
+    parts: &mut Parts,
 ) -> Result<(), PrepareFault> {
     let (kind, place) = known.get(old).ok_or(PrepareFault::StorageFailed)?;
     let packet = tools.fetch_here(place).map_err(|_| PrepareFault::StorageFailed)?;
@@ -136,7 +139,7 @@ fn again(
                     description,
                 })
                 .collect();
-            parts.push(maker.message(PartKind::Index, &mid, mid.as_str(), &enclosed)?);
+            maker.message(PartKind::Index, &mid, mid.as_str(), &enclosed, parts)?;
             for (n, fragment) in fragments.iter().enumerate() {
                 file_again(tools, maker, known, fragment, Some((&mid, n)), parts)?;
             }
@@ -157,7 +160,7 @@ fn file_again(
     known: &Known,
     old: &MessageId,
     index: Option<(&MessageId, usize)>,
-    parts: &mut Vec<PreparedPart>,
+    parts: &mut Parts,
 ) -> Result<(), PrepareFault> {
     let (kind, place) = known.get(old).ok_or(PrepareFault::StorageFailed)?;
     let packet = tools.fetch_here(place).map_err(|_| PrepareFault::StorageFailed)?;
@@ -173,8 +176,7 @@ fn file_again(
     }
     let carried =
         Enclosed::Carried { description: &description, content_type: &part.content_type, octets: &part.body };
-    parts.push(maker.message(*kind, &renamed(maker, old), &description.filename, &[carried])?);
-    Ok(())
+    maker.message(*kind, &renamed(maker, old), &description.filename, &[carried], parts)
 }
 
 /// The extract: its HL7 octets as they were, its parts under their new identities (S43).

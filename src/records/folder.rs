@@ -137,13 +137,13 @@ pub struct FolderLimits {
     /// A record, in octets. The largest whole record known nationally is 929 MB with its attachments; as text
     /// alone none comes near this.
     pub record_bytes: u64,
-    /// One attachment, in octets.
+    /// One attachment, in octets: 676 MB have been seen (gp2gp reference §4.5), and a receiver joins no more than 1 GiB.
     pub attachment_bytes: u64,
 }
 
 impl Default for FolderLimits {
     fn default() -> Self {
-        Self { record_bytes: 100_000_000, attachment_bytes: 100_000_000 }
+        Self { record_bytes: 100_000_000, attachment_bytes: 1 << 30 }
     }
 }
 

@@ -14,6 +14,7 @@ use ring::digest;
 use zeroize::Zeroizing;
 
 use crate::store::folder;
+use crate::store::group::{Extent, GroupSync};
 use crate::store::keyring::{Keyring, fill};
 use crate::store::reference::{SealedRef, Where};
 use crate::store::seal::{self, Opener};
@@ -68,6 +69,8 @@ pub struct Vault {
     folder: Arc<PathBuf>,
     keys: Arc<Keyring>,
     appender: Appender,
+    /// The names of files written at one time become durable together.
+    named: Arc<GroupSync>,
     _claim: Arc<File>,
 }
 
@@ -79,8 +82,9 @@ impl Vault {
         let claim = folder::claim(folder).map_err(at)?.ok_or_else(|| VaultError::InUse(folder.to_owned()))?;
         remove_unfinished(folder).map_err(at)?;
         let appender = Appender::start(folder).map_err(at)?;
+        let named = Arc::new(GroupSync::over(folder, Extent::Folder).map_err(at)?);
         let folder = Arc::new(folder.to_owned());
-        Ok(Self { folder, keys: Arc::new(keys), appender, _claim: Arc::new(claim) })
+        Ok(Self { folder, keys: Arc::new(keys), appender, named, _claim: Arc::new(claim) })
     }
 
     /// Seals `plain`; durable when it returns.
@@ -93,6 +97,17 @@ impl Vault {
         let at = |source| VaultError::File { doing: "append to", file: self.folder.to_path_buf(), source };
         let place = Where::Segment(place.map_err(at)?);
         Ok(SealedRef { place, length: plain.len() as u64, key: self.keys.wrap(&key) })
+    }
+
+    /// Seals `head` and `body` as one; durable when it returns. What is large is not copied.
+    pub async fn put_both<B>(&self, head: String, body: B) -> Result<SealedRef, VaultError>
+    where
+        B: AsRef<[u8]> + Send + 'static,
+    {
+        if head.len() + body.as_ref().len() <= SMALL {
+            return self.put(&[head.as_bytes(), body.as_ref()].concat()).await;
+        }
+        self.put_stream(Cursor::new(head).chain(Cursor::new(body))).await
     }
 
     /// Seals all that `from` gives into a file of its own, in constant memory; durable when it returns.
@@ -131,7 +146,7 @@ impl Vault {
         out.file.sync_all().map_err(at)?;
         let name = self.keys.name(out.seen.finish().as_ref());
         std::fs::rename(temporary, self.folder.join(&name)).map_err(at)?;
-        folder::sync(&self.folder).map_err(at)?;
+        self.named.wait().map_err(at)?;
         Ok(SealedRef { place: Where::File(name), length, key: self.keys.wrap(&key) })
     }
 

@@ -86,3 +86,12 @@ fn a_stop_has_more_time_than_the_daemon_takes() {
         "because a slow disk is no hang"
     );
 }
+
+#[test]
+fn the_memory_that_is_measured_is_that_of_the_unit() {
+    let unit = include_str!("../../systemd/throughcare.service");
+    let set: Vec<String> =
+        crate::sites::MEMORY.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let line = format!("Environment={}", set.join(" "));
+    assert!(unit.lines().any(|found| found == line), "{line}");
+}

@@ -12,6 +12,9 @@ use throughcare::transport::issue::{Authority, Issued, Purpose, Validity};
 
 use crate::tools;
 
+/// As the unit has it.
+pub const MEMORY: [(&str, &str); 2] = [("MALLOC_MMAP_THRESHOLD_", "262144"), ("MALLOC_ARENA_MAX", "2")];
+
 const START: Duration = Duration::from_secs(30);
 
 /// One end.
@@ -119,6 +122,7 @@ impl Site {
         let child = Command::new(env!("CARGO_BIN_EXE_throughcare"))
             .args(["run", "--config"])
             .arg(self.folder.join("throughcare.toml"))
+            .envs(MEMORY)
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)

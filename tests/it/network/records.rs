@@ -79,7 +79,7 @@ fn every_bad_record_has_its_own_fault() {
     assert_eq!(fault("list"), RecordFault::NotABundle);
     assert_eq!(fault("folder"), RecordFault::NotAFile);
     assert_eq!(fault("pipe"), RecordFault::NotAFile, "and it does not hold us up");
-    assert_eq!(fault("sparse"), RecordFault::TooLarge { bytes: 200_000_000, limit: 100_000_000 });
+    assert_eq!(fault("sparse"), RecordFault::TooLarge { bytes: 200_000_000, limit: 1 << 30 });
     assert_eq!(fault("link"), RecordFault::Escapes);
     assert_eq!(fault("inner-link"), RecordFault::Escapes, "no link is followed, wherever it leads");
     assert!(!fault("link").is_retryable());
