@@ -24,8 +24,7 @@
 //!
 //! - A second writer. Nothing but the engine changes the store; nothing is acknowledged before it is durable.
 //! - A patient in a log, metric, error or file name. Types that identify a person do not print.
-//! - Parts of large messages: refused as not supported. A record that does not fit one message waits for a person; a
-//!   practice that asks for one is answered by code 23. Moves, corrections and deaths are kept and shown as `noted`.
+//! - Moves, corrections and deaths: kept and shown as `noted`.
 //! - Editing what is sent. A retry sends the same bytes; a new envelope goes round the same HL7 octets.
 //! - A network port for operators, a second crypto stack, and `unsafe`.
 

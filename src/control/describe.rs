@@ -77,12 +77,16 @@ fn why(transfer: &Transfer) -> Option<String> {
             ReleaseState::AwaitingConfirmation { .. } => None,
             ReleaseState::Preparing { fault, .. } => fault.map(|f| f.words().to_owned()),
             ReleaseState::Delivering { delivery } => delivery.delay().map(|d| d.words()),
-            ReleaseState::AwaitingAcknowledgement { .. } => None,
+            ReleaseState::AwaitingAcknowledgement { .. } => release
+                .parts
+                .as_ref()
+                .filter(|parts| !parts.are_delivered())
+                .map(|parts| format!("{} of {} parts delivered", parts.delivered, parts.count)),
             ReleaseState::Held { hold, .. } => Some(hold.words()),
             ReleaseState::Ended { ending, .. } => Some(ended(ending)),
         },
         Case::Received(received) => match &received.state {
-            ReceivedState::Receiving { .. } => None,
+            ReceivedState::Receiving { gathering } => Some(parts::progress(&gathering.tally)),
             ReceivedState::Filing { fault, .. } | ReceivedState::Refusing { fault, .. } => {
                 fault.map(|f| f.words().to_owned())
             }
@@ -97,9 +101,9 @@ fn why(transfer: &Transfer) -> Option<String> {
             ReceptionState::AwaitingRegistration { .. }
             | ReceptionState::Requesting { .. }
             | ReceptionState::Requested { .. }
-            | ReceptionState::Receiving { .. }
             | ReceptionState::AwaitingDecision { .. }
             | ReceptionState::Acknowledging { .. } => None,
+            ReceptionState::Receiving { gathering } => Some(parts::progress(&gathering.tally)),
         },
         Case::Outbound(outbound) => outbound.delivery().and_then(Delivery::delay).map(|d| d.words()),
         Case::Noted(_) => None,
@@ -242,6 +246,11 @@ fn of_release(release: &Release) -> Story {
             gives_up_at: Some(since.plus(GIVE_UP_AFTER)),
         },
         ReleaseState::Delivering { delivery } => on_its_way(delivery, "the record"),
+        ReleaseState::AwaitingAcknowledgement { delivery, .. }
+            if release.parts.as_ref().is_some_and(|parts| !parts.are_delivered()) =>
+        {
+            parts::of_going(release, delivery)
+        }
         ReleaseState::AwaitingAcknowledgement { delivery, repeat_at } => Story {
             now: "The practice's system has the record. Only the practice's own acknowledgement ends the transfer."
                 .to_owned(),

@@ -137,7 +137,7 @@ pub struct Show {
     pub bytes: Option<u64>,
     /// Whether it is signed.
     pub signed: bool,
-    /// The parts of a record that fits no message; none where it has none, or all are here.
+    /// The parts of a record that fits no message; none where it has none.
     pub parts: Option<Parts>,
     /// What became of the record's items, once it was mapped.
     pub account: Option<Accounted>,

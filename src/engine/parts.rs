@@ -86,7 +86,7 @@ impl Engine {
             tally.add(row.row.as_ref().map_or(Settled::Not, Row::settled));
             kept.push((mid, row));
         }
-        arrival.large = Some(Large { tally, terms: *terms, sent_at: *sent_at });
+        arrival.large = Some(Large { tally, terms: *terms, sent_at: *sent_at, bytes: 0 });
         Ok((Some(Event::Arrived(arrival)), kept))
     }
 

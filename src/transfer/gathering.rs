@@ -92,6 +92,9 @@ pub struct Large {
     pub terms: Terms,
     /// The ebXML Timestamp of the extract, from which the wait runs (LM21).
     pub sent_at: Timestamp,
+    /// Octets of the parts, once all are here.
+    #[serde(default)]
+    pub bytes: u64,
 }
 
 /// A message of an extract that came by itself: a file, a fragment or an index.
@@ -271,6 +274,13 @@ impl Gathering {
                     Some(_) | None => Reply::kept(None),
                 }
             }
+        }
+    }
+
+    /// What is remembered of the parts when all are here.
+    pub(super) fn close(&self, large: &mut Option<Large>) {
+        if let Some(large) = large {
+            (large.tally, large.bytes) = (self.tally, self.bytes);
         }
     }
 

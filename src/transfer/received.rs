@@ -444,6 +444,9 @@ fn settle_parts(step: &mut Step, now: Timestamp) {
     } else if progress == Progress::Complete {
         step.entries.push(What::Gathered { parts, bytes });
         if let Some(received) = step.received() {
+            if let ReceivedState::Receiving { gathering } = &received.state {
+                gathering.close(&mut received.arrival.large);
+            }
             received.state = ReceivedState::Filing { due: now, failures: 0, fault: None };
         }
     }

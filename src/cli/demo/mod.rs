@@ -92,7 +92,7 @@ fn tell(
     sites.practice.write_record(&arrival)?;
     sites.send_registration(&arrival, now)?;
     story.say(
-        "A person is received into custody and registered; the prison asks the practice for the record.",
+        "A person is received into custody and registered; the prison asks the practice for the record: 60 MB, in parts.",
     );
     story.watch(&sites.prison, "reception", 1, PATIENCE, story::Until::AllEnded)?;
     let report = story.report(sites, &leavers, &arrival)?;

@@ -19,6 +19,25 @@ pub struct Patient {
     pub bundle: Value,
     /// The letter that lies beside it.
     pub letter: String,
+    /// Scanned documents beside it, by name, each of [`SCAN_BYTES`].
+    pub scans: Vec<String>,
+}
+
+/// How large a scanned document is, in octets: twelve of them fit no message.
+pub const SCAN_BYTES: usize = 5_000_000;
+
+/// What a scanner makes of a page as far as size goes: octets that no gzip makes smaller.
+pub fn scan(seed: u64) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    let mut octets = Vec::with_capacity(SCAN_BYTES + 8);
+    while octets.len() < SCAN_BYTES {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        octets.extend_from_slice(&state.to_le_bytes());
+    }
+    octets.truncate(SCAN_BYTES);
+    octets
 }
 
 /// Everybody who leaves today.
@@ -30,9 +49,20 @@ pub fn leavers(now: Timestamp) -> Vec<Patient> {
         .collect()
 }
 
-/// Somebody who is received today; the practice has the record.
+/// Somebody who is received today; the practice has the record, sixty megabytes of it.
 pub fn arrival(now: Timestamp) -> Patient {
-    patient("arrival-1", NUMBERS.len(), "9990000077", now)
+    let mut patient = patient("arrival-1", NUMBERS.len(), "9990000077", now);
+    patient.scans = (1..=12).map(|n| format!("scan-{n}.jpg")).collect();
+    if let Some(entries) = patient.bundle["entry"].as_array_mut() {
+        for name in &patient.scans {
+            let document = json!({ "resourceType": "DocumentReference", "id": id(&[&patient.record, name]),
+                "status": "current", "type": { "text": "Scanned letter" }, "indexed": now.to_string(),
+                "subject": { "reference": format!("Patient/{}", id(&[&patient.record, "patient"])) },
+                "content": [{ "attachment": { "contentType": "image/jpeg", "title": name, "url": name } }] });
+            entries.push(json!({ "resource": document }));
+        }
+    }
+    patient
 }
 
 /// The event that tells that an arrival was registered for good, and that PDS took it.
@@ -164,7 +194,7 @@ fn patient(record: &str, n: usize, number: &'static str, now: Timestamp) -> Pati
     let entries: Vec<Value> = resources.into_iter().map(|resource| json!({ "resource": resource })).collect();
     let bundle =
         json!({ "resourceType": "Bundle", "id": of("bundle"), "type": "collection", "entry": entries });
-    Patient { record, number, bundle, letter }
+    Patient { record, number, bundle, letter, scans: Vec::new() }
 }
 
 #[cfg(test)]

@@ -259,6 +259,9 @@ impl Site {
         let records = self.folder.join("records");
         fs::create_dir_all(records.join(&patient.record))?;
         fs::write(records.join(&patient.record).join("letter.txt"), &patient.letter)?;
+        for (seed, name) in (1..).zip(&patient.scans) {
+            fs::write(records.join(&patient.record).join(name), patients::scan(seed))?;
+        }
         Ok(fs::write(
             records.join(format!("{}.json", patient.record)),
             serde_json::to_vec_pretty(&patient.bundle)?,

@@ -55,7 +55,7 @@ pub struct ReportLine {
     pub record: String,
     /// The transfer.
     pub transfer: TransferId,
-    /// Size of the packet.
+    /// Size of the packet, with what came by itself.
     pub bytes: Option<u64>,
     /// How often it was sent.
     pub attempts: u32,
@@ -215,7 +215,7 @@ fn line(sites: &Sites, kind: &str, patient: &Patient) -> anyhow::Result<Option<R
     Ok(show.map(|show| ReportLine {
         record: patient.record.clone(),
         transfer,
-        bytes: show.bytes,
+        bytes: show.bytes.map(|bytes| bytes + show.parts.as_ref().map_or(0, |parts| parts.bytes)),
         attempts: show.transfer.attempts,
         signed: show.signed,
         state: show.transfer.state,

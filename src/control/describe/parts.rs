@@ -1,11 +1,15 @@
 //! The parts of a large record, for an operator: how many went or came, and which are missing.
 
+use super::Story;
 use crate::control::views::{MOST_PARTS, PartItem, Parts};
 use crate::model::Timestamp;
+use crate::transfer::delivery::Delivery;
+use crate::transfer::gathering::Tally;
 use crate::transfer::outbound::{Outbound, PartAnswer, Saying};
+use crate::transfer::retry::GIVE_UP_AFTER;
 use crate::transfer::{Case, Release, Transfer};
 
-/// The parts of a transfer; none where it has none, or they are all here. `messages` are those that go their own way.
+/// The parts of a transfer; none where it has none, or was refused without them. `messages` are those that go their own way.
 pub(super) fn parts(transfer: &Transfer, messages: &[Transfer]) -> Option<Parts> {
     match &transfer.case {
         Case::Release(release) => sent(release, messages),
@@ -14,8 +18,13 @@ pub(super) fn parts(transfer: &Transfer, messages: &[Transfer]) -> Option<Parts>
     }
 }
 
+/// How many are here, in words.
+pub(super) fn progress(tally: &Tally) -> String {
+    format!("{} of {} parts are here", tally.arrived, tally.rows)
+}
+
 fn received(transfer: &Transfer) -> Option<Parts> {
-    let gathering = transfer.gathering()?;
+    let Some(gathering) = transfer.gathering() else { return all_here(transfer) };
     Some(Parts {
         direction: "received".to_owned(),
         messages: gathering.tally.rows,
@@ -24,6 +33,26 @@ fn received(transfer: &Transfer) -> Option<Parts> {
         bytes: gathering.bytes,
         leave_at: None,
         until: Some(gathering.until),
+        missing: Vec::new(),
+        more: false,
+    })
+}
+
+fn all_here(transfer: &Transfer) -> Option<Parts> {
+    let arrival = match &transfer.case {
+        Case::Received(received) => &received.arrival,
+        Case::Reception(reception) => reception.arrival.as_ref()?,
+        Case::Release(_) | Case::Outbound(_) | Case::Noted(_) => return None,
+    };
+    let large = arrival.large.as_ref().filter(|large| large.tally.is_complete())?;
+    Some(Parts {
+        direction: "received".to_owned(),
+        messages: large.tally.rows,
+        done: large.tally.arrived,
+        failed: 0,
+        bytes: large.bytes,
+        leave_at: None,
+        until: None,
         missing: Vec::new(),
         more: false,
     })
@@ -65,4 +94,30 @@ fn item(message: &Transfer) -> Option<PartItem> {
         attempts: outbound.delivery().map_or(0, |delivery| delivery.dispatch.attempts),
         code,
     })
+}
+
+/// What happens while the parts of a record go.
+pub(super) fn of_going(release: &Release, delivery: &Delivery) -> Story {
+    let (delivered, count, leave) =
+        release.parts.as_ref().map_or((0, 0, None), |parts| (parts.delivered, parts.count, parts.leave_at));
+    let gives_up_at = Some(delivery.dispatch.first_attempt_at.plus(GIVE_UP_AFTER));
+    match leave {
+        None => Story {
+            now: format!(
+                "The practice's system has the extract. Its {count} parts wait for leave to be sent."
+            ),
+            waits_for: "the practice's system to give leave".to_owned(),
+            until: release.parts_until(),
+            then: "it is reported; leave that comes later is still taken".to_owned(),
+            gives_up_at,
+        },
+        Some(_) => Story {
+            now: format!("The parts of the record are on their way: {delivered} of {count} delivered."),
+            waits_for: "the practice's system to take the others".to_owned(),
+            until: release.parts_until(),
+            then: "what was not delivered is given up, and the practice will refuse the record as incomplete"
+                .to_owned(),
+            gives_up_at,
+        },
+    }
 }

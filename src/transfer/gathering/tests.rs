@@ -41,7 +41,12 @@ fn extract(name: &str, rows: u64) -> Event {
         packet: PacketRef("sealed".to_owned()),
         received_at: start(),
         refusal: None,
-        large: Some(Large { tally: tally(rows, 0, 0), terms: Terms::new(HOUR, HOUR), sent_at: start() }),
+        large: Some(Large {
+            tally: tally(rows, 0, 0),
+            terms: Terms::new(HOUR, HOUR),
+            sent_at: start(),
+            bytes: 0,
+        }),
     }))
 }
 

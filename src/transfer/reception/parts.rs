@@ -54,6 +54,12 @@ fn settle(step: &mut Step, now: Timestamp) {
         refuse(step, why, now);
     } else if progress == Progress::Complete {
         step.entries.push(What::Gathered { parts, bytes });
+        if let Some(Reception { state: ReceptionState::Receiving { gathering }, arrival, .. }) =
+            step.reception()
+            && let Some(arrival) = arrival
+        {
+            gathering.close(&mut arrival.large);
+        }
         step.reception_state(ReceptionState::Filing { due: now, failures: 0, fault: None });
     }
 }

@@ -79,7 +79,7 @@ fn every_bad_record_has_its_own_fault() {
     assert_eq!(fault("list"), RecordFault::NotABundle);
     assert_eq!(fault("folder"), RecordFault::NotAFile);
     assert_eq!(fault("pipe"), RecordFault::NotAFile, "and it does not hold us up");
-    assert_eq!(fault("sparse"), RecordFault::TooLarge { bytes: 200_000_000, limit: 1 << 30 });
+    assert_eq!(fault("sparse"), RecordFault::TooLarge { bytes: 200_000_000, limit: 100_000_000 });
     assert_eq!(fault("link"), RecordFault::Escapes);
     assert_eq!(fault("inner-link"), RecordFault::Escapes, "no link is followed, wherever it leads");
     assert!(!fault("link").is_retryable());
@@ -95,7 +95,7 @@ fn an_attachment_cannot_lead_out_of_its_folder() {
     let outside = tempfile::tempdir().unwrap();
     fs::write(outside.path().join("x.txt"), "x").unwrap();
     symlink(outside.path(), at("linked")).unwrap();
-    fs::File::create(at("stay-1/huge.pdf")).unwrap().set_len(200_000_000).unwrap();
+    fs::File::create(at("stay-1/huge.pdf")).unwrap().set_len(2_000_000_000).unwrap();
     let fault = |record: &str, address: &str| {
         records.attachment(&named(record), address, "text/plain").expect_err("refused")
     };
@@ -105,7 +105,7 @@ fn an_attachment_cannot_lead_out_of_its_folder() {
     assert_eq!(fault("stay-1", "link.txt"), RecordFault::Escapes);
     assert_eq!(fault("linked", "x.txt"), RecordFault::Escapes, "the folder itself may not be a link");
     assert_eq!(fault("stay-1", "/etc/hostname/"), RecordFault::BadName);
-    assert!(matches!(fault("stay-1", "huge.pdf"), RecordFault::TooLarge { bytes: 200_000_000, .. }));
+    assert!(matches!(fault("stay-1", "huge.pdf"), RecordFault::TooLarge { bytes: 2_000_000_000, .. }));
 }
 
 #[test]
