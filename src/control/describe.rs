@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::views::{Accounted, AccountedItem, Choice, Explain, Line, MOST_ITEMS, Row, Show, short};
 use crate::model::{MessageId, OdsCode, Timestamp};
+use crate::transfer::chain::{Chain, PARKED_FOR};
 use crate::transfer::custody::Filing;
 use crate::transfer::delivery::{Delivery, Phase};
 use crate::transfer::event::{Act, Event, Verb};
@@ -72,6 +73,7 @@ fn why(transfer: &Transfer) -> Option<String> {
     match &transfer.case {
         Case::Release(release) => match &release.state {
             ReleaseState::AwaitingConfirmation { .. } => None,
+            ReleaseState::Parked { .. } => Some(parked_for(release)),
             ReleaseState::Preparing { fault, .. } => fault.map(|f| f.words().to_owned()),
             ReleaseState::Delivering { delivery } => delivery.delay().map(|d| d.words()),
             ReleaseState::AwaitingAcknowledgement { .. } => None,
@@ -224,6 +226,13 @@ fn of_release(release: &Release) -> Story {
             then: "it ends as never confirmed".to_owned(),
             gives_up_at: None,
         },
+        ReleaseState::Parked { until, told } => Story {
+            now: format!("A practice asks for the record. {}.", parked_for(release)),
+            waits_for: "our own reception of the person to end".to_owned(),
+            until: Some(*until),
+            then: if *told { "the practice is told code 99" } else { "it is reported again" }.to_owned(),
+            gives_up_at: release.asked.as_ref().map(|asked| asked.received_at.plus(PARKED_FOR)),
+        },
         ReleaseState::Preparing { due, failures, fault, since } => Story {
             now: match fault {
                 None => "The record is fetched and the packet is assembled.".to_owned(),
@@ -248,6 +257,17 @@ fn of_release(release: &Release) -> Story {
         },
         ReleaseState::Held { hold, .. } => held(&hold.words()),
         ReleaseState::Ended { ending, listen_until, .. } => over(ending, *listen_until),
+    }
+}
+
+/// What a parked request waits for.
+fn parked_for(release: &Release) -> String {
+    match release.asked.as_ref().and_then(|asked| asked.chain.as_ref()) {
+        Some(Chain::Unfiled { practice }) => {
+            format!("the record from {practice} lies here and is not filed yet; have it filed")
+        }
+        Some(Chain::Awaited { practice }) => format!("the record asked of {practice} has not come yet"),
+        Some(Chain::Broken { .. } | Chain::Full) | None => "it waits for our own reception".to_owned(),
     }
 }
 

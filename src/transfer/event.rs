@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::model::{ConversationId, EventId, MessageId, NhsNumber, OdsCode, Timestamp};
+use crate::transfer::chain::Chain;
 use crate::transfer::custody::{CustodyEvent, Filing};
 use crate::transfer::dispatch::{PacketRef, Transmission};
 use crate::transfer::outbound::{MessageKind, Report};
@@ -56,6 +57,8 @@ pub enum Event {
     NotComposed(PrepareFault),
     /// A message of this transfer ended.
     Reported(Report),
+    /// There is news of the person whose record a practice asks for.
+    Woken(Box<Woken>),
 }
 
 /// A practice's request for a record (M1).
@@ -82,6 +85,21 @@ pub struct Asked {
     pub packet: PacketRef,
     /// What custody last told of the person, where an earlier release is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known: Option<Box<CustodyEvent>>,
+    /// What our own reception of the person means for it (§2.6).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chain: Option<Chain>,
+    /// Whether we answered no requests when it came (TD51.2).
+    #[serde(default)]
+    pub switched_off: bool,
+}
+
+/// News of a person whose record a practice asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Woken {
+    /// What our own reception of the person means by now.
+    pub chain: Option<Chain>,
+    /// What custody last told of the person.
     pub known: Option<Box<CustodyEvent>>,
 }
 

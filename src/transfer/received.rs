@@ -174,7 +174,8 @@ pub(super) fn step(step: &mut Step, event: &Event, now: Timestamp) -> Result<(),
         | Event::Acknowledged(_)
         | Event::Composed(_)
         | Event::NotComposed(_)
-        | Event::Reported(_) => Err(illegal),
+        | Event::Reported(_)
+        | Event::Woken(_) => Err(illegal),
     }
 }
 

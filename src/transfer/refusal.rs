@@ -20,6 +20,8 @@ pub enum Refusal {
     WrongRecordReturning,
     /// Nobody here asked for it (09, Q21).
     NotRequested,
+    /// We take no records just now (07, TD 7.1.2): it is never processed, even when that changes.
+    SwitchedOff,
 }
 
 impl Refusal {
@@ -32,6 +34,7 @@ impl Refusal {
             Self::WrongRecord => "28",
             Self::WrongRecordReturning => "17",
             Self::NotRequested => "09",
+            Self::SwitchedOff => "07",
         }
     }
 
@@ -43,6 +46,7 @@ impl Refusal {
             Self::FilingFailed => "filing_failed",
             Self::WrongRecord | Self::WrongRecordReturning => "wrong_record",
             Self::NotRequested => "not_requested",
+            Self::SwitchedOff => "switched_off",
         }
     }
 
@@ -56,13 +60,14 @@ impl Refusal {
                 "the record is of another person, or the wrong one"
             }
             Self::NotRequested => "the record was not asked for",
+            Self::SwitchedOff => "GP2GP is switched off here",
         }
     }
 
     /// Whether the sender may send the record again and have it taken (Q19); not once another one stands (Q20).
     pub fn may_come_again(self) -> bool {
         match self {
-            Self::Unreadable | Self::FilingFailed => true,
+            Self::Unreadable | Self::FilingFailed | Self::SwitchedOff => true,
             Self::Duplicate | Self::WrongRecord | Self::WrongRecordReturning | Self::NotRequested => false,
         }
     }
@@ -84,6 +89,16 @@ pub enum RequestRefusal {
     TooLarge,
     /// The directory does not know how to reach the practice (24, C11).
     NotInDirectory,
+    /// We answer no requests just now (07, TD51.2).
+    SwitchedOff,
+    /// The practice before did not give us the record, or it was not filed here (99, §2.6).
+    ChainBroken,
+    /// The record before did not come within eight days (99, §2.6).
+    ChainTooSlow,
+    /// The practice that asks is the one that we ask (99, F46).
+    Loop,
+    /// As many requests for the person wait as may (99).
+    TooManyWait,
 }
 
 impl RequestRefusal {
@@ -96,6 +111,8 @@ impl RequestRefusal {
             Self::NotBuilt => "10",
             Self::TooLarge => "23",
             Self::NotInDirectory => "24",
+            Self::SwitchedOff => "07",
+            Self::ChainBroken | Self::ChainTooSlow | Self::Loop | Self::TooManyWait => "99",
         }
     }
 
@@ -108,6 +125,13 @@ impl RequestRefusal {
             Self::NotBuilt => "the record could not be built",
             Self::TooLarge => "the record does not fit one message",
             Self::NotInDirectory => "the directory has no single entry for the practice",
+            Self::SwitchedOff => "GP2GP is switched off here",
+            Self::ChainBroken => "the record from the practice before never reached us; ask for paper",
+            Self::ChainTooSlow => {
+                "the record from the practice before did not reach us in time; ask for paper"
+            }
+            Self::Loop => "we asked you for this record and do not have it; yours is the newest",
+            Self::TooManyWait => "too many practices ask for this record at once; telephone",
         }
     }
 }

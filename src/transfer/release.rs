@@ -6,6 +6,7 @@
 mod acts;
 mod answers;
 mod change;
+mod parked;
 mod plan;
 mod request;
 
@@ -26,8 +27,10 @@ use crate::transfer::{Illegal, Step, Waits};
 
 use acts::on_act;
 use answers::{on_acknowledged, on_answered, on_late_signal};
+pub(super) use parked::waits_for_news;
 pub(super) use plan::gate;
 use plan::{on_custody, on_prepared, on_unprepared};
+use request::Check;
 pub(super) use request::gate_request;
 
 /// A release and where it stands.
@@ -77,6 +80,13 @@ pub enum ReleaseState {
     AwaitingConfirmation {
         /// When it is given up.
         until: Timestamp,
+    },
+    /// A practice asks while our own reception of the person is open (§2.6): answered once that has ended.
+    Parked {
+        /// When it is told of again, or answered by 99.
+        until: Timestamp,
+        /// Whether it was told of again.
+        told: bool,
     },
     /// The packet is to be assembled.
     Preparing {
@@ -180,6 +190,7 @@ impl Release {
         let unsent = self.delivery().is_none_or(|delivery| delivery.dispatch.attempts == 0);
         match &self.state {
             ReleaseState::AwaitingConfirmation { .. }
+            | ReleaseState::Parked { .. }
             | ReleaseState::Preparing { .. }
             | ReleaseState::Delivering { .. }
             | ReleaseState::AwaitingAcknowledgement { .. }
@@ -208,7 +219,9 @@ impl Release {
     /// The delivery under way, or the last one.
     pub fn delivery(&self) -> Option<&Delivery> {
         match &self.state {
-            ReleaseState::AwaitingConfirmation { .. } | ReleaseState::Preparing { .. } => None,
+            ReleaseState::AwaitingConfirmation { .. }
+            | ReleaseState::Parked { .. }
+            | ReleaseState::Preparing { .. } => None,
             ReleaseState::Delivering { delivery }
             | ReleaseState::AwaitingAcknowledgement { delivery, .. } => Some(delivery),
             ReleaseState::Held { delivery, .. } | ReleaseState::Ended { delivery, .. } => delivery.as_ref(),
@@ -220,6 +233,7 @@ impl Release {
         match &self.state {
             ReleaseState::Ended { ending: Ending::NotIntegrated { code }, .. } => Some(code),
             ReleaseState::AwaitingConfirmation { .. }
+            | ReleaseState::Parked { .. }
             | ReleaseState::Preparing { .. }
             | ReleaseState::Delivering { .. }
             | ReleaseState::AwaitingAcknowledgement { .. }
@@ -230,7 +244,9 @@ impl Release {
 
     pub(super) fn waits(&self) -> Waits {
         match &self.state {
-            ReleaseState::AwaitingConfirmation { until } => Waits::house(Some(*until)),
+            ReleaseState::AwaitingConfirmation { until } | ReleaseState::Parked { until, .. } => {
+                Waits::house(Some(*until))
+            }
             ReleaseState::Preparing { due, .. } => Waits::house(Some(*due)),
             ReleaseState::Delivering { delivery } => self.sends_at(delivery, Some(delivery.deadline())),
             ReleaseState::AwaitingAcknowledgement { delivery, repeat_at } => {
@@ -265,6 +281,7 @@ impl ReleaseState {
     pub(super) fn label(&self) -> &'static str {
         match self {
             Self::AwaitingConfirmation { .. } => "awaiting-confirmation",
+            Self::Parked { .. } => "parked",
             Self::Preparing { .. } => "preparing",
             Self::Delivering { .. } => "delivering",
             Self::AwaitingAcknowledgement { .. } => "awaiting-acknowledgement",
@@ -321,6 +338,7 @@ pub(super) fn step(step: &mut Step, event: &Event, now: Timestamp) -> Result<(),
         Event::Unprepared { basis, fault } => on_unprepared(step, basis, *fault, now).ok_or(illegal),
         Event::Asked(asked) => request::on_asked(step, asked, now).ok_or(illegal),
         Event::Reported(report) => request::on_reported(step, report, now).ok_or(illegal),
+        Event::Woken(woken) => parked::on_woken(step, woken, now).ok_or(illegal),
         Event::Restamped(fresh) => {
             let fresh = fresh.clone();
             let delivery = step.delivering().ok_or(illegal)?;
@@ -362,6 +380,7 @@ fn on_due(step: &mut Step, now: Timestamp) -> Option<()> {
     let release = step.release()?;
     match &release.state {
         ReleaseState::AwaitingConfirmation { .. } => step.end(Ending::NeverConfirmed, now),
+        ReleaseState::Parked { .. } => parked::on_due(step, now),
         ReleaseState::Preparing { since, .. }
             if release.asked.is_some() && now.since(*since) >= request::ANSWER_WITHIN =>
         {

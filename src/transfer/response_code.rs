@@ -12,6 +12,10 @@ pub struct ResponseCode(String);
 
 /// Already there, filed or waiting: changes nothing (12).
 pub const DUPLICATE: u16 = 12;
+/// The patient is not theirs (06).
+pub const NO_SUCH_PATIENT: u16 = 6;
+/// PDS names another practice (19).
+pub const MOVED_ON: u16 = 19;
 /// Never asked for (09).
 pub const NOT_REQUESTED: u16 = 9;
 /// Their own record kept, ours stored beside it (15).

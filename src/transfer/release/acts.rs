@@ -35,7 +35,7 @@ fn retry_now(step: &mut Step, act: &Act, now: Timestamp) -> Option<()> {
     let release = step.release()?;
     let again = matches!(release.state, ReleaseState::Ended { .. });
     let state = match &release.state {
-        ReleaseState::AwaitingConfirmation { .. } => return None,
+        ReleaseState::AwaitingConfirmation { .. } | ReleaseState::Parked { .. } => return None,
         ReleaseState::Preparing { failures, fault, since, .. } => {
             ReleaseState::Preparing { due: now, failures: *failures, fault: *fault, since: *since }
         }

@@ -40,6 +40,8 @@ fn asked() -> Asked {
         answered: false,
         packet: PacketRef("sealed".to_owned()),
         known: None,
+        chain: None,
+        switched_off: false,
     }
 }
 
