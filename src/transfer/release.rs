@@ -9,6 +9,7 @@ mod change;
 mod parked;
 mod plan;
 mod request;
+mod resend;
 
 use serde::{Deserialize, Serialize};
 
@@ -48,6 +49,12 @@ pub struct Release {
     /// The account of each of them, sealed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<PacketRef>,
+    /// When its packet was made: it may be sent again for twelve weeks from then (S6, C15).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_at: Option<Timestamp>,
+    /// How often a person had it sent again.
+    #[serde(default)]
+    pub resends: u32,
     /// Whether its packet is signed, once there is one.
     pub signed: bool,
     /// Every MessageId we used: an acknowledgement may name any of them.
@@ -144,6 +151,8 @@ impl Release {
             state: ReleaseState::Preparing { due: now, failures: 0, fault: None, since: now },
             completeness: None,
             account: None,
+            created_at: None,
+            resends: 0,
             signed: false,
             message_ids: Vec::new(),
             receipt: None,
@@ -443,4 +452,8 @@ fn on_due(step: &mut Step, now: Timestamp) -> Option<()> {
 }
 
 #[cfg(test)]
+mod parked_tests;
+#[cfg(test)]
 mod request_tests;
+#[cfg(test)]
+mod resend_tests;

@@ -17,7 +17,7 @@ use crate::transfer::refusal::RequestRefusal;
 use crate::transfer::retry::{LISTEN_FOR, UNDELIVERED_AFTER};
 
 /// A PDS fact older than this is asked for again before anything is sent (custody reference §3.2).
-const FRESH_FOR: Duration = Duration::from_secs(10 * 60);
+pub(super) const FRESH_FOR: Duration = Duration::from_secs(10 * 60);
 
 /// A request is answered within a day (S36).
 pub(super) const ANSWER_WITHIN: Duration = UNDELIVERED_AFTER;
@@ -87,7 +87,7 @@ pub(super) fn check(release: &Release, asked: &Asked, now: Timestamp) -> Check {
 }
 
 /// Checks 4 to 6: by what custody told of the person.
-fn person(order: &CustodyEvent, number: &NhsNumber, asked: &Asked, now: Timestamp) -> Check {
+pub(super) fn person(order: &CustodyEvent, number: &NhsNumber, asked: &Asked, now: Timestamp) -> Check {
     if order.identity.verified_number() != Some(number) {
         return Check::Refuse(RequestRefusal::UnknownPatient);
     }
