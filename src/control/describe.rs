@@ -13,7 +13,7 @@ use crate::transfer::delivery::{Delivery, Phase};
 use crate::transfer::event::{Act, Event, Verb};
 use crate::transfer::journal::Entry;
 use crate::transfer::outcome::Completeness;
-use crate::transfer::reason::{Ending, FilingFault};
+use crate::transfer::reason::{Ending, FilingFault, Hold};
 use crate::transfer::response_code::ResponseCode;
 use crate::transfer::retry::{FILING_TRIES, GIVE_UP_AFTER};
 use crate::transfer::{
@@ -255,6 +255,10 @@ fn of_release(release: &Release) -> Story {
             },
             gives_up_at: Some(delivery.dispatch.first_attempt_at.plus(GIVE_UP_AFTER)),
         },
+        ReleaseState::Held { hold: hold @ Hold::RecheckWanted, delivery: None } if release.recheck_by.is_some() => {
+            let then = "the practice that asks is told code 20".to_owned();
+            Story { until: release.recheck_by, then, ..held(&hold.words()) }
+        }
         ReleaseState::Held { hold, .. } => held(&hold.words()),
         ReleaseState::Ended { ending, listen_until, .. } => over(ending, *listen_until),
     }

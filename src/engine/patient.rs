@@ -139,8 +139,13 @@ pub(super) fn news(
 ) -> Result<Woken, EngineError> {
     let releases = of(draft, List::Releases, number, establishment)?;
     let receptions = of(draft, List::Receptions, number, establishment)?;
-    let orders = releases.iter().chain(&receptions).filter_map(order_of);
-    let known = orders.max_by_key(|order| order.order()).cloned().map(Box::new);
+    let orders = || releases.iter().chain(&receptions).filter_map(order_of);
+    let mut known = orders().max_by_key(|order| order.order()).cloned().map(Box::new);
+    // What PDS said last is of the person, whichever event brought it.
+    let freshest = orders().filter_map(|order| order.pds.as_ref()).max_by_key(|pds| pds.checked_at);
+    if let (Some(known), Some(pds)) = (&mut known, freshest) {
+        known.pds = Some(pds.clone());
+    }
     let chains = || receptions.iter().map(Transfer::chain);
     // An open reception counts, whichever it is; else the newest one that asked.
     let open = chains().flatten().find(Chain::is_open);

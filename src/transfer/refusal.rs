@@ -89,6 +89,8 @@ pub enum RequestRefusal {
     TooLarge,
     /// The directory does not know how to reach the practice (24, C11).
     NotInDirectory,
+    /// Nobody said within a day what PDS says of the patient now (20, TD51.4.2).
+    PdsSilent,
     /// We answer no requests just now (07, TD51.2).
     SwitchedOff,
     /// The practice before did not give us the record, or it was not filed here (99, §2.6).
@@ -111,6 +113,7 @@ impl RequestRefusal {
             Self::NotBuilt => "10",
             Self::TooLarge => "23",
             Self::NotInDirectory => "24",
+            Self::PdsSilent => "20",
             Self::SwitchedOff => "07",
             Self::ChainBroken | Self::ChainTooSlow | Self::Loop | Self::TooManyWait => "99",
         }
@@ -125,6 +128,7 @@ impl RequestRefusal {
             Self::NotBuilt => "the record could not be built",
             Self::TooLarge => "the record does not fit one message",
             Self::NotInDirectory => "the directory has no single entry for the practice",
+            Self::PdsSilent => "PDS could not be asked in time; ask again later",
             Self::SwitchedOff => "GP2GP is switched off here",
             Self::ChainBroken => "the record from the practice before never reached us; ask for paper",
             Self::ChainTooSlow => {

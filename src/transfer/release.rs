@@ -52,6 +52,9 @@ pub struct Release {
     /// When its packet was made: it may be sent again for twelve weeks from then (S6, C15).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_at: Option<Timestamp>,
+    /// When a practice that asks is told code 20, if nobody says until then what PDS says now (TD51.4.2).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recheck_by: Option<Timestamp>,
     /// How often a person had it sent again.
     #[serde(default)]
     pub resends: u32,
@@ -152,6 +155,7 @@ impl Release {
             completeness: None,
             account: None,
             created_at: None,
+            recheck_by: None,
             resends: 0,
             signed: false,
             message_ids: Vec::new(),
@@ -263,6 +267,9 @@ impl Release {
             }
             // A person is waited for, but the reports and the end of twelve weeks come all the same (S124).
             ReleaseState::Held { delivery: Some(delivery), .. } => self.sends_at(delivery, None),
+            ReleaseState::Held { delivery: None, .. } if waits_for_news(self) => {
+                Waits::house(self.recheck_by)
+            }
             ReleaseState::Held { delivery: None, .. } => Waits::default(),
             ReleaseState::Ended { listen_until, .. } => Waits::house(*listen_until),
         }
@@ -431,6 +438,9 @@ fn on_due(step: &mut Step, now: Timestamp) -> Option<()> {
                 step.entries.extend(entries);
                 step.release_state(ReleaseState::Delivering { delivery });
             }
+        }
+        ReleaseState::Held { delivery: None, .. } if release.recheck_by.is_some_and(|by| now >= by) => {
+            request::refuse_request(step, RequestRefusal::PdsSilent, now);
         }
         ReleaseState::Held { delivery: None, .. } => return None,
         ReleaseState::Held { delivery: Some(delivery), .. } => {

@@ -10,11 +10,11 @@ use throughcare::model::EventId;
 use crate::site::bundle;
 use crate::sites::{self, Pair, Site, instant};
 
-const NUMBER: &str = "9990000018";
+pub const NUMBER: &str = "9990000018";
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The event of a stay: a permanent registration that PDS took, whose practice before is `previous`.
-fn registered(establishment: &str, stay: &str, number: &str, previous: &str) -> Value {
+pub fn registered(establishment: &str, stay: &str, number: &str, previous: &str) -> Value {
     let now = throughcare::clock::now().to_string();
     json!({
         "event_id": EventId::derived(&["registered", stay]).to_string(), "source": "test-clinic",
@@ -28,7 +28,7 @@ fn registered(establishment: &str, stay: &str, number: &str, previous: &str) -> 
 }
 
 /// A release for which no practice is known yet, with what PDS says now.
-fn released(stay: &str, registered_with: &str) -> Value {
+pub fn released(stay: &str, registered_with: &str) -> Value {
     let now = throughcare::clock::now().to_string();
     json!({
         "event_id": EventId::derived(&["released", stay]).to_string(), "source": "test-clinic",
@@ -42,14 +42,14 @@ fn released(stay: &str, registered_with: &str) -> Value {
     })
 }
 
-fn tell(site: &Site, event: &Value) {
+pub fn tell(site: &Site, event: &Value) {
     let name = format!("{}.json", event["event_id"].as_str().unwrap());
     let aside = site.folder.join("spool/tmp").join(&name);
     fs::write(&aside, event.to_string()).unwrap();
     fs::rename(aside, site.folder.join("spool/new").join(name)).unwrap();
 }
 
-fn record(site: &Site, name: &str, number: &str, documents: &[(&str, &str)]) {
+pub fn record(site: &Site, name: &str, number: &str, documents: &[(&str, &str)]) {
     let records = site.folder.join("records");
     fs::write(
         records.join(format!("{name}.json")),
@@ -63,7 +63,7 @@ fn record(site: &Site, name: &str, number: &str, documents: &[(&str, &str)]) {
 }
 
 /// Two daemons; no record is taken that was not asked for, and what was asked for is filed without a person.
-fn pair(folder: &std::path::Path) -> Pair {
+pub fn pair(folder: &std::path::Path) -> Pair {
     let pair = sites::lay(folder, "");
     for site in [&pair.prison, &pair.practice] {
         let settings = site.folder.join("throughcare.toml");
@@ -74,7 +74,7 @@ fn pair(folder: &std::path::Path) -> Pair {
     pair
 }
 
-fn until(pair: &Pair, what: &str, so: impl Fn(&Pair) -> bool) {
+pub fn until(pair: &Pair, what: &str, so: impl Fn(&Pair) -> bool) {
     let deadline = instant() + PATIENCE;
     while !so(pair) {
         let (prison, practice) = (pair.prison.states(), pair.practice.states());
@@ -88,7 +88,7 @@ fn until(pair: &Pair, what: &str, so: impl Fn(&Pair) -> bool) {
     }
 }
 
-fn stands(site: &Site, state: &str) -> bool {
+pub fn stands(site: &Site, state: &str) -> bool {
     site.states().get(state) == Some(&1)
 }
 

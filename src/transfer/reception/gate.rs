@@ -148,6 +148,10 @@ pub(super) fn on_custody(step: &mut Step, event: &CustodyEvent, now: Timestamp) 
     let numbers = (reception.order.identity.nhs_number(), event.identity.nhs_number());
     let other_person = matches!(numbers, (Some(before), Some(now)) if before != now);
     step.note_event(event);
+    if asked && !history && !other_person && event.pds.is_some() {
+        // What PDS says now is news to a practice that asks us for the record meanwhile (§2.6).
+        reception_pds(step, event);
+    }
     if history || asked {
         let why = if history { "an earlier event" } else { "the record was asked for" };
         step.entries.push(What::Noted { kind: format!("{}: {why}", event.kind.name()) });
@@ -161,4 +165,10 @@ pub(super) fn on_custody(step: &mut Step, event: &CustodyEvent, now: Timestamp) 
         reception.learn();
     }
     gate(step, now);
+}
+
+fn reception_pds(step: &mut Step, event: &CustodyEvent) {
+    if let Some(reception) = step.reception() {
+        reception.order.pds.clone_from(&event.pds);
+    }
 }

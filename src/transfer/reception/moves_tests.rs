@@ -115,3 +115,41 @@ fn every_code_on_our_request_ends_it_and_a_record_that_comes_all_the_same_is_tak
         assert_eq!(story.transfer.label(), "filing", "{code}: F41, Q19, C9");
     }
 }
+
+#[test]
+fn whoever_is_new_has_no_old_record_to_keep_and_whoever_returns_has() {
+    let at_decision = |returning: Returning| {
+        let mut story = Story::filed();
+        let Case::Reception(reception) = &mut story.transfer.case else { panic!("a reception") };
+        reception.returning = returning;
+        story
+    };
+    let choices = |returning: Returning| -> Vec<(Filing, Option<String>)> {
+        let filings = [Filing::Integrated, Filing::Suppressed, Filing::Rejected, Filing::Failed];
+        let mut taken = Vec::new();
+        for filing in filings {
+            let mut story = at_decision(returning);
+            let act = Event::Act(crate::transfer::event::Act {
+                verb: crate::transfer::event::Verb::Decide(filing),
+                reason: "why".to_owned(),
+                uid: 0,
+            });
+            let by_hand = story.transfer.step(&act, story.now).is_ok();
+            let by_event = story.transfer.step(&story.decision(filing), story.now).is_ok();
+            assert_eq!(by_hand, by_event, "the same rules, whoever decides");
+            if by_event {
+                story.decide(filing);
+                taken.push((filing, story.code().map(str::to_owned)));
+            }
+        }
+        taken
+    };
+    let code = |code: &str| Some(code.to_owned());
+    let (file, keep) = ((Filing::Integrated, None), (Filing::Suppressed, code("15")));
+    let failed = (Filing::Failed, code("11"));
+    let new = vec![file.clone(), (Filing::Rejected, code("28")), failed.clone()];
+    assert_eq!(choices(Returning::NewHere), new, "S65, §2.5");
+    let old = vec![file, keep, (Filing::Rejected, code("17")), failed];
+    assert_eq!(choices(Returning::KnownHere), old, "S65, AB03");
+    assert_eq!(choices(Returning::Unsure), old, "TD02: unsure counts as returning");
+}

@@ -156,7 +156,7 @@ impl Story {
         self.tell(&decided);
     }
 
-    fn decision(&self, filing: Filing) -> Event {
+    pub(super) fn decision(&self, filing: Filing) -> Event {
         let kind = CustodyKind::FilingDecision(FilingDecision { transfer: self.transfer.id, filing });
         Event::Custody(Box::new(CustodyEvent { kind, ..event(9, |_, _| ()) }))
     }
@@ -167,7 +167,7 @@ impl Story {
     }
 
     /// The code of the acknowledgement that was sent last; none for AA.
-    fn code(&self) -> Option<&str> {
+    pub(super) fn code(&self) -> Option<&str> {
         let Saying::Acknowledgement { refusal, .. } = &self.sent.last().unwrap().saying else {
             panic!("the last message is an acknowledgement")
         };

@@ -160,3 +160,14 @@ fn a_parked_request_ends_where_an_operator_cancels_it_and_is_not_hurried() {
     assert_eq!(story.transfer.label(), "cancelled");
     assert!(story.transfer.step(&woken(None, None), start()).is_err(), "nothing wakes it");
 }
+
+#[test]
+fn a_practice_waits_for_what_pds_says_now_no_longer_than_a_day() {
+    let stale = order(|_, pds| pds.checked_at = Timestamp::from_millis(start().as_millis() - 3_600_000));
+    let mut story = Story::of(&Event::Asked(Box::new(Asked { known: Some(Box::new(stale)), ..asked() })));
+    assert_eq!(story.last(), (OutcomeKind::Held, Some("recheck_wanted")));
+    story.now = start().plus(HOUR);
+    story.tell(&woken(None, None));
+    story.due();
+    assert_eq!((story.now, story.codes()), (start().plus(DAY), vec![Some("20")]), "TD51.4.2, S36");
+}

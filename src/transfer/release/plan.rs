@@ -1,6 +1,6 @@
 //! What is to be sent: whether a release may proceed at all, how its plan changes, and the packet made for it.
 
-use super::request::{Check, gate_request, person, refusal_of, refuse_request};
+use super::request::{Check, gate_request, hold_request, person, refusal_of, refuse_request};
 use super::{Release, ReleaseState};
 use crate::model::Timestamp;
 use crate::transfer::Step;
@@ -113,7 +113,7 @@ pub(super) fn on_prepared(step: &mut Step, prepared: &Prepared, now: Timestamp) 
             return Some(());
         }
         Some(Check::Hold(hold)) => {
-            step.hold(hold, now);
+            hold_request(step, hold, now);
             return Some(());
         }
         Some(Check::Pass | Check::Park) | None => {}

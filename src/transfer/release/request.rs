@@ -56,9 +56,17 @@ pub(in crate::transfer) fn gate_request(step: &mut Step, now: Timestamp) {
             step.release_state(ReleaseState::Preparing { due: now, failures: 0, fault: None, since: now });
         }
         Check::Refuse(why) => refuse_request(step, why, now),
-        Check::Hold(hold) => step.hold(hold, now),
+        Check::Hold(hold) => hold_request(step, hold, now),
         Check::Park => park(step, now),
     }
+}
+
+/// A practice waits for a person here, but not for ever: for what PDS says now no longer than a day.
+pub(super) fn hold_request(step: &mut Step, hold: Hold, now: Timestamp) {
+    if let Some(release) = step.release_mut() {
+        release.recheck_by = (hold == Hold::RecheckWanted).then(|| now.plus(ANSWER_WITHIN));
+    }
+    step.hold(hold, now);
 }
 
 /// What the checks come to.
