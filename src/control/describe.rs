@@ -15,7 +15,7 @@ use crate::transfer::journal::Entry;
 use crate::transfer::outcome::Completeness;
 use crate::transfer::reason::{Ending, FilingFault, Hold};
 use crate::transfer::response_code::ResponseCode;
-use crate::transfer::retry::{FILING_TRIES, GIVE_UP_AFTER};
+use crate::transfer::retry::{FILING_TRIES, GIVE_UP_AFTER, Repeat};
 use crate::transfer::{
     Case, Received, ReceivedState, Reception, ReceptionState, Release, ReleaseState, Transfer,
 };
@@ -423,7 +423,7 @@ fn choices(transfer: &Transfer, now: Timestamp) -> Vec<Choice> {
     let id = short(&transfer.id);
     let mut choices = Vec::new();
     if allows(transfer, Verb::Retry, now) {
-        let effect = if transfer.has_ended() {
+        let effect = if transfer.has_ended() || sends_anew(transfer) {
             "Sends the same record again, in the same conversation, under a new message id."
         } else if transfer.waits_for_person() {
             "Takes it up again. Do this once what held it is mended."
@@ -456,6 +456,12 @@ fn choices(transfer: &Transfer, now: Timestamp) -> Vec<Choice> {
         });
     }
     choices
+}
+
+/// Whether a retry is a transmission of its own: of a record that lies with a party that tells no copy from another (S46).
+fn sends_anew(transfer: &Transfer) -> bool {
+    let once = |delivery: &Delivery| delivery.dispatch.contract.repeat == Repeat::Never;
+    transfer.label() == "awaiting-acknowledgement" && delivery(transfer).is_some_and(once)
 }
 
 /// Whether the transfer would take the act: it is stepped, and the result thrown away.

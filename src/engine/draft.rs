@@ -51,6 +51,11 @@ impl<'s> Draft<'s> {
         self.rows.insert((table, key), Some(value));
     }
 
+    /// Takes a row out.
+    pub fn remove(&mut self, table: Table, key: Vec<u8>) {
+        self.rows.insert((table, key), None);
+    }
+
     /// A transfer as it would be after this commit.
     pub fn transfer(&self, id: TransferId) -> Result<Option<Transfer>, EngineError> {
         if let Some((_, now)) = self.transfers.get(&id) {

@@ -349,7 +349,12 @@ impl Engine {
         {
             return Ok(decision.transfer);
         }
-        Ok(Transfer::id_for(event, now))
+        let id = Transfer::id_for(event, now);
+        // History stands for itself; so does whatever has its transfer already.
+        if id == Transfer::id_for_noted(event) || draft.transfer(id)?.is_some() {
+            return Ok(id);
+        }
+        Ok(patient::request_of_stay(draft, event)?.unwrap_or(id))
     }
 
     fn take_message(

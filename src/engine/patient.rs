@@ -8,7 +8,7 @@ use super::ledger;
 use crate::model::{NhsNumber, OdsCode, TransferId};
 use crate::store::Table;
 use crate::transfer::chain::{Chain, MOST_PARKED};
-use crate::transfer::custody::CustodyEvent;
+use crate::transfer::custody::{CustodyEvent, CustodyKind};
 use crate::transfer::event::{Asked, Woken};
 use crate::transfer::{Case, Transfer};
 
@@ -41,7 +41,10 @@ impl List {
     }
 
     fn write(self, draft: &mut Draft<'_>, number: &NhsNumber, ids: &[TransferId]) {
-        draft.put(Table::Ledger, self.key(number), ledger::encode(&ids));
+        match ids {
+            [] => draft.remove(Table::Ledger, self.key(number)),
+            ids => draft.put(Table::Ledger, self.key(number), ledger::encode(&ids)),
+        }
     }
 }
 
@@ -166,6 +169,27 @@ pub(super) fn informed(draft: &Draft<'_>, asked: &Asked) -> Result<Asked, Engine
         chain = Some(Chain::Full);
     }
     Ok(Asked { known, chain, ..asked.clone() })
+}
+
+/// The request of this stay that a release event concerns: a practice asked while the person was inside, and no second
+/// version of the record may go to it (S43, §3.6).
+pub(super) fn request_of_stay(
+    draft: &Draft<'_>,
+    event: &CustodyEvent,
+) -> Result<Option<TransferId>, EngineError> {
+    let CustodyKind::Release(facts) = &event.kind else { return Ok(None) };
+    let Some(number) = event.identity.verified_number() else { return Ok(None) };
+    let concerns = |transfer: &&Transfer| {
+        let Case::Release(release) = &transfer.case else { return false };
+        let (Some(order), Some(asked)) = (&release.order, &release.asked) else { return false };
+        let same_stay = (&order.source, &order.stay) == (&event.source, &event.stay);
+        let same_practice = facts.destination.as_ref().is_none_or(|d| d.practice == asked.from);
+        // What was turned down or given up leaves the release to itself.
+        let stands = !transfer.has_ended() || release.delivery().is_some();
+        same_stay && same_practice && stands
+    };
+    let releases = of(draft, List::Releases, number, &event.establishment)?;
+    Ok(releases.iter().find(concerns).map(|transfer| transfer.id))
 }
 
 /// Another reception of the same person at the same establishment that asked for the record and has not ended.

@@ -21,7 +21,7 @@ fn a_second_reception_joins_the_one_that_is_open() {
     let step = open(event(1, |_, _| ()), Beside { open_reception: Some(other), ..Beside::default() });
     assert_eq!(step.next.label(), "no-transfer", "gate 14");
     assert!(step.messages.is_empty(), "one request, whatever the number of stays");
-    assert!(step.entries.iter().any(|what| *what == What::Joined { transfer: other }));
+    assert!(step.entries.contains(&What::Joined { transfer: other }));
     assert_eq!(step.outcomes.last().unwrap().reason.as_deref(), Some("already_asked"));
     let early = event(1, |_, d| d.pds_update = PdsUpdate::NotAttempted);
     let step = open(early, Beside { open_reception: Some(other), ..Beside::default() });

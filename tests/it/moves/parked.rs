@@ -9,8 +9,9 @@ use throughcare::model::{
 };
 use throughcare::store::{Options, Store, Sync, Table};
 use throughcare::transfer::custody::{
-    Actor, Answer, CustodyEvent, CustodyKind, DecidedBy, Decision, Identity, NumberStatus, PatientNumber,
-    PatientRef, PdsUpdate, RegistrationDecision, Source, StaffRole, Stay,
+    Actor, Answer, CustodyEvent, CustodyKind, DecidedBy, Decision, Destination, DestinationBasis, Identity,
+    NumberStatus, PatientNumber, PatientRef, PdsUpdate, RecordRef, RegistrationDecision, Release,
+    ReleaseCertainty, ReleaseKind, Source, StaffRole, Stay,
 };
 use throughcare::transfer::dispatch::PacketRef;
 use throughcare::transfer::event::{Acknowledgement, Arrival, Asked, Event};
@@ -230,6 +231,39 @@ fn a_practice_that_knows_nothing_of_the_person_breaks_no_chain() {
     };
     node.custody(fresh);
     assert_eq!(node.label(parked), "preparing", "custody's newer word reaches the request that waits for it");
+}
+
+#[test]
+fn a_release_of_the_stay_that_a_practice_asked_about_is_no_second_record() {
+    let mut node = Node::new(Switch::default());
+    let reception = node.custody(registered("stay-1"));
+    let parked = node.asks("B85002", 0);
+    let released = |event: &str, practice: &str| {
+        let destination = Destination { practice: ods(practice), basis: DestinationBasis::PreRegistered };
+        let facts = Release {
+            release_at: start(),
+            certainty: ReleaseCertainty::Confirmed,
+            kind: ReleaseKind::EndOfCustody,
+            destination: Some(destination),
+            record_ref: RecordRef::parse("record-1").unwrap(),
+            record_as_of: start(),
+            supply_days: None,
+            opioid_script_days: None,
+            critical_medicines: Default::default(),
+            next_dose_due: None,
+            entries_after_send: 0,
+            summary_ref: None,
+        };
+        let kind = CustodyKind::Release(Box::new(facts));
+        CustodyEvent { event_id: EventId::derived(&[event]), seq: 3, kind, ..registered("stay-1") }
+    };
+    let own = node.custody(released("to C", "B85002"));
+    assert!(ledger::transfer(&node.store, own).unwrap().is_none(), "S43: the request is what is answered");
+    assert_eq!(node.label(parked), "parked", "and it waits on");
+    let other = node.custody(released("to D", "B83003"));
+    assert_eq!(node.label(other), "preparing", "a release to another practice is its own");
+    node.answers(reception, "06");
+    assert_eq!(node.label(parked), "held", "PDS is asked first");
 }
 
 #[test]
