@@ -20,8 +20,8 @@ pub use check::Problem;
 pub use private::open_to_others;
 pub use secret::{AmqpUrl, InvalidAmqpUrl};
 pub use sections::{
-    Amqp, ApplicationAck, Control, DecidedBy, Directory, Filing, Inbox, Limits, LogFormat, LogLevel, Mode,
-    OutcomeForm, Records, Service, Signing, Spool, Store, Telemetry, Tls, Vault,
+    Amqp, ApplicationAck, Control, DecidedBy, Directory, Filing, Gp2gp, Inbox, Limits, LogFormat, LogLevel,
+    Mode, OutcomeForm, Records, Service, Signing, Spool, Store, Telemetry, Tls, Vault,
 };
 pub use units::{InvalidUnit, Size, Span};
 
@@ -47,6 +47,8 @@ pub struct Config {
     pub records: Records,
     /// What happens to an extract that arrives.
     pub filing: Filing,
+    /// Which roles of GP2GP the node plays.
+    pub gp2gp: Gp2gp,
     /// Who the other parties are.
     pub directory: Directory,
     /// The endpoint practices deliver to.

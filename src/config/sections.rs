@@ -183,6 +183,16 @@ section! {
 }
 
 section! {
+    /// Which roles of GP2GP the node plays (S3).
+    Gp2gp {
+        /// Whether records are asked for, and taken.
+        requester: bool = true,
+        /// Whether practices that ask get a record.
+        sender: bool = true,
+    }
+}
+
+section! {
     /// Who the other parties are.
     Directory {
         /// The directory file.

@@ -9,15 +9,16 @@ use uuid::Uuid;
 
 use super::views::{Accounted, AccountedItem, Choice, Explain, Line, MOST_ITEMS, Row, Show, short};
 use crate::model::{MessageId, OdsCode, Timestamp};
+use crate::transfer::chain::{Chain, PARKED_FOR};
 use crate::transfer::custody::Filing;
 use crate::transfer::delivery::{Delivery, Phase};
 use crate::transfer::event::{Act, Event, Verb};
 use crate::transfer::gathering::{Gathering, Tally};
 use crate::transfer::journal::Entry;
 use crate::transfer::outcome::Completeness;
-use crate::transfer::reason::{Ending, FilingFault};
+use crate::transfer::reason::{Ending, FilingFault, Hold};
 use crate::transfer::response_code::ResponseCode;
-use crate::transfer::retry::{FILING_TRIES, GIVE_UP_AFTER};
+use crate::transfer::retry::{FILING_TRIES, GIVE_UP_AFTER, Repeat};
 use crate::transfer::{
     Case, Received, ReceivedState, Reception, ReceptionState, Release, ReleaseState, Transfer,
 };
@@ -75,6 +76,7 @@ fn why(transfer: &Transfer) -> Option<String> {
     match &transfer.case {
         Case::Release(release) => match &release.state {
             ReleaseState::AwaitingConfirmation { .. } => None,
+            ReleaseState::Parked { .. } => Some(parked_for(release)),
             ReleaseState::Preparing { fault, .. } => fault.map(|f| f.words().to_owned()),
             ReleaseState::Delivering { delivery } => delivery.delay().map(|d| d.words()),
             ReleaseState::AwaitingAcknowledgement { .. } => release
@@ -235,6 +237,13 @@ fn of_release(release: &Release) -> Story {
             then: "it ends as never confirmed".to_owned(),
             gives_up_at: None,
         },
+        ReleaseState::Parked { until, told } => Story {
+            now: format!("A practice asks for the record. {}.", parked_for(release)),
+            waits_for: "our own reception of the person to end".to_owned(),
+            until: Some(*until),
+            then: if *told { "the practice is told code 99" } else { "it is reported again" }.to_owned(),
+            gives_up_at: release.asked.as_ref().map(|asked| asked.received_at.plus(PARKED_FOR)),
+        },
         ReleaseState::Preparing { due, failures, fault, since } => Story {
             now: match fault {
                 None => "The record is fetched and the packet is assembled.".to_owned(),
@@ -262,8 +271,23 @@ fn of_release(release: &Release) -> Story {
             },
             gives_up_at: Some(delivery.dispatch.first_attempt_at.plus(GIVE_UP_AFTER)),
         },
+        ReleaseState::Held { hold: hold @ Hold::RecheckWanted, delivery: None } if release.recheck_by.is_some() => {
+            let then = "the practice that asks is told code 20".to_owned();
+            Story { until: release.recheck_by, then, ..held(&hold.words()) }
+        }
         ReleaseState::Held { hold, .. } => held(&hold.words()),
         ReleaseState::Ended { ending, listen_until, .. } => over(ending, *listen_until),
+    }
+}
+
+/// What a parked request waits for.
+fn parked_for(release: &Release) -> String {
+    match release.asked.as_ref().and_then(|asked| asked.chain.as_ref()) {
+        Some(Chain::Unfiled { practice }) => {
+            format!("the record from {practice} lies here and is not filed yet; have it filed")
+        }
+        Some(Chain::Awaited { practice }) => format!("the record asked of {practice} has not come yet"),
+        Some(Chain::Broken { .. } | Chain::Full) | None => "it waits for our own reception".to_owned(),
     }
 }
 
@@ -429,7 +453,7 @@ fn choices(transfer: &Transfer, now: Timestamp) -> Vec<Choice> {
     let id = short(&transfer.id);
     let mut choices = Vec::new();
     if allows(transfer, Verb::Retry, now) {
-        let effect = if transfer.has_ended() {
+        let effect = if transfer.has_ended() || sends_anew(transfer) {
             "Sends the same record again, in the same conversation, under a new message id."
         } else if transfer.waits_for_person() {
             "Takes it up again. Do this once what held it is mended."
@@ -462,6 +486,12 @@ fn choices(transfer: &Transfer, now: Timestamp) -> Vec<Choice> {
         });
     }
     choices
+}
+
+/// Whether a retry is a transmission of its own: of a record that lies with a party that tells no copy from another (S46).
+fn sends_anew(transfer: &Transfer) -> bool {
+    let once = |delivery: &Delivery| delivery.dispatch.contract.repeat == Repeat::Never;
+    transfer.label() == "awaiting-acknowledgement" && delivery(transfer).is_some_and(once)
 }
 
 /// Whether the transfer would take the act: it is stepped, and the result thrown away.

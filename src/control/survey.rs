@@ -164,7 +164,8 @@ impl Survey {
                     *glance.held.entry(hold.unwrap_or_default()).or_default() += 1;
                 }
                 "not-integrated" | "unanswered" => glance.failed += u64::from(now.since(row.since) <= RECENT),
-                "preparing"
+                "parked"
+                | "preparing"
                 | "filing"
                 | "delivering"
                 | "acknowledging"
@@ -251,6 +252,7 @@ fn hold_words(transfer: &Transfer) -> Option<String> {
         Case::Release(release) => match &release.state {
             ReleaseState::Held { hold, .. } => Some(hold.words()),
             ReleaseState::AwaitingConfirmation { .. }
+            | ReleaseState::Parked { .. }
             | ReleaseState::Preparing { .. }
             | ReleaseState::Delivering { .. }
             | ReleaseState::AwaitingAcknowledgement { .. }
@@ -283,6 +285,9 @@ fn hold_words(transfer: &Transfer) -> Option<String> {
 fn fault_for_a_person(transfer: &Transfer, now: Timestamp) -> Option<&'static str> {
     match &transfer.case {
         Case::Release(release) => match &release.state {
+            ReleaseState::Parked { .. } => {
+                Some("a practice asks for a record that is not filed here yet; have it filed or refused")
+            }
             ReleaseState::Preparing { fault: Some(PrepareFault::RecordMissing), since, .. } => {
                 let words = "the custody record is missing for more than an hour; have it written";
                 (now.since(*since) > RECORD_MISSING).then_some(words)

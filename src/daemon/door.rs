@@ -8,15 +8,16 @@ use tokio::sync::{oneshot, watch};
 use crate::clock;
 use crate::control::protocol::{Refusal, RefusalKind};
 use crate::control::views::Sent;
-use crate::engine::ledger::{self, Quarantined};
+use crate::engine::ledger::{self, EventRow, Quarantined};
 use crate::engine::{EngineStopped, Handle, Input, Reply};
 use crate::intake::contract::{Decoded, Rejection, Rules};
 use crate::intake::{Delivery, Front, FrontClosed, Origin, Outbox, Pending, Taken, Ticket};
-use crate::model::TransferId;
+use crate::model::{Timestamp, TransferId};
 use crate::packet::fingerprint::Fingerprint;
 use crate::store::{Store, Table, Vault};
 use crate::telemetry::{Intake, Metrics};
 use crate::transfer::Transfer;
+use crate::transfer::custody::CustodyEvent;
 use crate::transfer::dispatch::PacketRef;
 use crate::transfer::outcome::{Outcome, OutcomeId, OutcomeKind};
 
@@ -106,10 +107,17 @@ impl Door {
         };
         Ok(Sent {
             event_id: decoded.event.event_id,
-            transfer: Transfer::id_for(&decoded.event, received_at),
+            transfer: self.transfer_of(&decoded.event, received_at),
             duplicate,
             warnings: decoded.warnings.iter().map(|w| format!("{} {}", w.field, w.rule)).collect(),
         })
+    }
+
+    /// The transfer that took the event, which may be that of a practice's request.
+    fn transfer_of(&self, event: &CustodyEvent, received_at: Timestamp) -> TransferId {
+        let row = self.store.get(Table::Event, &ledger::event_key(event.event_id)).ok().flatten();
+        let taken = row.and_then(|bytes| ledger::decode::<EventRow>(&bytes).ok()).map(|row| row.transfer);
+        taken.unwrap_or_else(|| Transfer::id_for(event, received_at))
     }
 
     fn is_full(&self) -> bool {

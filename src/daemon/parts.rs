@@ -7,7 +7,7 @@ use anyhow::Context;
 use crate::config::{ApplicationAck, Config, DecidedBy, Mode};
 use crate::daemon::material::Material;
 use crate::directory::{Directory, DirectoryHandle, Standing as Place};
-use crate::engine::{Engine, Limits};
+use crate::engine::{Engine, Limits, Switch};
 use crate::intake::amqp;
 use crate::intake::contract::{AllowedNumbers, Rules, Standing};
 use crate::perform::{Acknowledge, Room, SignerHandle, Tools};
@@ -86,7 +86,8 @@ impl Opened {
             house: parties.div_ceil(2),
             ..Limits::default()
         };
-        Ok(Engine::open(self.store.clone(), limits)?)
+        let switch = Switch { requester: config.gp2gp.requester, sender: config.gp2gp.sender };
+        Ok(Engine::open(self.store.clone(), limits)?.switched(switch))
     }
 
     /// What the doer takes.

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::engine::EngineError;
 use crate::engine::ledger::{self, DueRow};
+use crate::engine::patient;
 use crate::engine::recent::Recent;
-use crate::model::{NhsNumber, Timestamp, TransferId};
+use crate::model::{Timestamp, TransferId};
 use crate::store::{Changes, Store, Table};
 use crate::transfer::journal::Entry;
 use crate::transfer::outcome::Outcome;
@@ -50,6 +51,11 @@ impl<'s> Draft<'s> {
         self.rows.insert((table, key), Some(value));
     }
 
+    /// Takes a row out.
+    pub fn remove(&mut self, table: Table, key: Vec<u8>) {
+        self.rows.insert((table, key), None);
+    }
+
     /// A transfer as it would be after this commit.
     pub fn transfer(&self, id: TransferId) -> Result<Option<Transfer>, EngineError> {
         if let Some((_, now)) = self.transfers.get(&id) {
@@ -85,7 +91,7 @@ impl<'s> Draft<'s> {
             next.entries += 1;
         }
         self.outbox.extend(outcomes);
-        self.index_release(before.as_ref(), &next)?;
+        patient::index(self, before.as_ref(), &next)?;
         let waits = next.waits();
         match self.transfers.get_mut(&next.id) {
             Some((_, latest)) => *latest = next,
@@ -94,22 +100,6 @@ impl<'s> Draft<'s> {
             None => drop(self.transfers.insert(next.id, (before, next))),
         }
         Ok(waits)
-    }
-
-    /// A practice asks by number: the releases of each patient are found by it.
-    fn index_release(&mut self, before: Option<&Transfer>, now: &Transfer) -> Result<(), EngineError> {
-        let Some(number) = number_of(now).filter(|number| before.and_then(number_of) != Some(*number)) else {
-            return Ok(());
-        };
-        let key = ledger::patient_key(number);
-        let row = self.row(Table::Ledger, &key)?;
-        let mut releases: Vec<TransferId> =
-            row.map(|bytes| ledger::decode(&bytes)).transpose()?.unwrap_or_default();
-        releases.retain(|id| *id != now.id);
-        releases.insert(0, now.id);
-        releases.truncate(ledger::RELEASES_OF_ONE);
-        self.put(Table::Ledger, key, ledger::encode(&releases));
-        Ok(())
     }
 
     /// Publishes an outcome that belongs to no transfer.
@@ -161,14 +151,6 @@ impl<'s> Draft<'s> {
             }
         }
         (changes, self.transfers.into_values().map(|(_, now)| now))
-    }
-}
-
-/// The number by which a release may be asked for.
-fn number_of(transfer: &Transfer) -> Option<&NhsNumber> {
-    match &transfer.case {
-        Case::Release(release) => release.order.as_ref()?.identity.verified_number(),
-        Case::Received(_) | Case::Reception(_) | Case::Outbound(_) | Case::Noted(_) => None,
     }
 }
 

@@ -156,8 +156,15 @@ pub fn patient_key(number: &NhsNumber) -> Vec<u8> {
     [b"n".as_slice(), derived_uuid(&["patient", &number.reveal()]).as_bytes()].concat()
 }
 
-/// So many releases of one patient are remembered: a request concerns the newest.
-pub const RELEASES_OF_ONE: usize = 16;
+/// Key of the receptions of a patient, newest first.
+pub fn receptions_key(number: &NhsNumber) -> Vec<u8> {
+    [b"e".as_slice(), derived_uuid(&["patient", &number.reveal()]).as_bytes()].concat()
+}
+
+/// Key of the requests that wait for news of a patient, in the order in which they began to.
+pub fn waiting_key(number: &NhsNumber) -> Vec<u8> {
+    [b"w".as_slice(), derived_uuid(&["patient", &number.reveal()]).as_bytes()].concat()
+}
 
 /// Key of a message we received (wire reference §5.3).
 pub fn received_key(from: &PartyKey, id: &MessageId) -> Vec<u8> {

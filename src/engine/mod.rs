@@ -9,6 +9,7 @@ mod draft;
 mod handle;
 pub mod ledger;
 mod parts;
+mod patient;
 mod recent;
 
 use std::collections::BTreeMap;
@@ -21,7 +22,7 @@ pub use parts::{Listing, PartRow};
 use crate::engine::draft::Draft;
 use crate::engine::ledger::{EventRow, Quarantined, ReceivedRow, Settled, Unreadable};
 use crate::engine::recent::Recent;
-use crate::model::{ConversationId, MessageId, OdsCode, PartyKey, Timestamp, TransferId};
+use crate::model::{ConversationId, MessageId, NhsNumber, OdsCode, PartyKey, Timestamp, TransferId};
 use crate::store::{Store, StoreError, Table};
 use crate::transfer::custody::{CustodyEvent, CustodyKind};
 use crate::transfer::dispatch::PacketRef;
@@ -31,7 +32,7 @@ use crate::transfer::outbound::MessageKind;
 use crate::transfer::outcome::Outcome;
 use crate::transfer::refusal::Refusal;
 use crate::transfer::verdict::Verdict;
-use crate::transfer::{Case, Illegal, Step, ToParts, Transfer, Waits};
+use crate::transfer::{Beside, Case, Illegal, Step, ToParts, Transfer, Waits};
 
 /// How long an effect may stay away before it counts as lost: above every timeout that `perform` sets.
 const LOST_AFTER: Duration = Duration::from_secs(15 * 60);
@@ -191,6 +192,23 @@ pub struct Engine {
     recent: Recent,
     outbox_head: u64,
     counts: BTreeMap<String, u64>,
+    switch: Switch,
+}
+
+/// Which of its two roles the node plays (S3, TD 7.1.2). What comes for one that is off is answered by 07 and never
+/// processed later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Switch {
+    /// Whether records are asked for, and taken.
+    pub requester: bool,
+    /// Whether requests of others are answered by a record.
+    pub sender: bool,
+}
+
+impl Default for Switch {
+    fn default() -> Self {
+        Self { requester: true, sender: true }
+    }
 }
 
 impl Engine {
@@ -205,7 +223,14 @@ impl Engine {
         let meta = |key: &[u8]| store.get(Table::Meta, key);
         let outbox_head = meta(ledger::OUTBOX_HEAD)?.map(|b| ledger::decode(&b)).transpose()?.unwrap_or(0);
         let counts = meta(ledger::COUNTS)?.map(|b| ledger::decode(&b)).transpose()?.unwrap_or_default();
-        Ok(Self { store, agenda, recent: Recent::default(), outbox_head, counts })
+        Ok(Self { store, agenda, recent: Recent::default(), outbox_head, counts, switch: Switch::default() })
+    }
+
+    /// The same engine in those roles only.
+    #[must_use]
+    pub fn switched(mut self, switch: Switch) -> Self {
+        self.switch = switch;
+        self
     }
 
     /// Takes the inputs and whatever is due, in one commit. Nobody may be answered, and nothing done, before it returns.
@@ -357,7 +382,12 @@ impl Engine {
         {
             return Ok(decision.transfer);
         }
-        Ok(Transfer::id_for(event, now))
+        let id = Transfer::id_for(event, now);
+        // History stands for itself; so does whatever has its transfer already.
+        if id == Transfer::id_for_noted(event) || draft.transfer(id)?.is_some() {
+            return Ok(id);
+        }
+        Ok(patient::request_of_stay(draft, event)?.unwrap_or(id))
     }
 
     fn take_message(
@@ -371,10 +401,13 @@ impl Engine {
     ) -> Result<Reply, EngineError> {
         match route {
             Route::Opens { from, conversation, push } => {
+                let off = if self.switch.requester { None } else { refused(event, Refusal::SwitchedOff) };
+                let event = off.as_ref().unwrap_or(event);
                 let (id, unasked) = match self.asked_of(draft, from, *conversation)? {
                     Some(id) => (id, None),
                     None => {
-                        let unasked = if *push { None } else { not_requested(event) };
+                        let taken = *push || off.is_some();
+                        let unasked = if taken { None } else { refused(event, Refusal::NotRequested) };
                         (Transfer::id_for_arrival(from, *conversation), unasked)
                     }
                 };
@@ -445,21 +478,42 @@ impl Engine {
             // A second request in one conversation asks for nothing new (§3.7).
             return Ok(Reply::NotApplicable("this conversation has its request".to_owned()));
         }
-        let mut known = None;
-        for id in releases_of(draft, asked)? {
-            let Some(transfer) = draft.transfer(id)? else { continue };
-            let Case::Release(release) = &transfer.case else { continue };
-            if release.order.as_ref().is_none_or(|order| order.establishment != asked.to) {
-                continue;
+        let asked = Asked { switched_off: !self.switch.sender, ..patient::informed(draft, asked)? };
+        let event = Event::Asked(Box::new(asked));
+        let Event::Asked(asked) = &event else { return Ok(Reply::Stranger) };
+        for transfer in patient::releases(draft, asked)? {
+            if transfer.step(&event, now).is_ok() {
+                return self.apply(draft, transfer.id, &event, now);
             }
-            if transfer.step(event, now).is_ok() {
-                return self.apply(draft, id, event, now);
-            }
-            known = known.or_else(|| release.order.clone().map(Box::new));
         }
-        let asked = Asked { known, ..(**asked).clone() };
-        self.open_transfer(draft, id, &Event::Asked(Box::new(asked)), now)?;
+        self.open_transfer(draft, id, &event, now)?;
         Ok(Reply::Taken)
+    }
+
+    /// There is news of a person: every request that waits for it is looked at again, in order.
+    fn wake(&mut self, draft: &mut Draft<'_>, number: &NhsNumber, now: Timestamp) -> Result<(), EngineError> {
+        for waiting in patient::waiting(draft, number)? {
+            let Case::Release(release) = &waiting.case else { continue };
+            let Some(asked) = &release.asked else { continue };
+            let woken = patient::news(draft, number, &asked.to)?;
+            self.apply(draft, waiting.id, &Event::Woken(Box::new(woken)), now)?;
+        }
+        Ok(())
+    }
+
+    /// What is known beside a transfer that is about to be stepped.
+    fn beside(&self) -> Beside {
+        Beside { requester_off: !self.switch.requester, open_reception: None }
+    }
+
+    /// Where a step asks for a record that another open reception of the person asked for: what to step it with instead.
+    fn beside_another(&self, draft: &Draft<'_>, step: &Step) -> Result<Option<Beside>, EngineError> {
+        let is_request = |message: &Transfer| matches!(&message.case, Case::Outbound(o) if o.saying.kind() == MessageKind::Request);
+        if !step.messages.iter().any(is_request) {
+            return Ok(None);
+        }
+        let open_reception = patient::open_reception(draft, &step.next)?;
+        Ok(open_reception.map(|_| Beside { open_reception, ..self.beside() }))
     }
 
     /// The reception that asked `from` for a record in this conversation.
@@ -519,8 +573,14 @@ impl Engine {
         event: &Event,
         now: Timestamp,
     ) -> Result<(), EngineError> {
-        match Transfer::open(id, event, now) {
-            Ok(step) => self.conclude(draft, None, step, now)?,
+        match Transfer::open_beside(id, event, self.beside(), now) {
+            Ok(step) => {
+                let step = match self.beside_another(draft, &step)? {
+                    Some(beside) => Transfer::open_beside(id, event, beside, now).unwrap_or(step),
+                    None => step,
+                };
+                self.conclude(draft, None, step, now)?;
+            }
             Err(illegal) => tracing::error!(transfer = %id, %illegal, "an event opened nothing"),
         }
         Ok(())
@@ -539,6 +599,7 @@ impl Engine {
         if let Some(word) = step.to_parts.take() {
             self.tell_parts(draft, id, word, now)?;
         }
+        let wakes = step.wakes.take();
         self.agenda.place(id, draft.take(before, step, now)?);
         for message in messages {
             let id = message.id;
@@ -549,6 +610,9 @@ impl Engine {
         }
         if let Some((parent, report)) = report {
             self.apply(draft, parent, &Event::Reported(report), now)?;
+        }
+        if let Some(number) = wakes {
+            self.wake(draft, &number, now)?;
         }
         Ok(())
     }
@@ -590,8 +654,12 @@ impl Engine {
         let Some(transfer) = draft.transfer(id)? else {
             return Ok(Reply::NotApplicable("there is no such transfer".to_owned()));
         };
-        match transfer.step(event, now) {
+        match transfer.step_beside(event, self.beside(), now) {
             Ok(step) => {
+                let step = match self.beside_another(draft, &step)? {
+                    Some(beside) => transfer.step_beside(event, beside, now).unwrap_or(step),
+                    None => step,
+                };
                 self.conclude(draft, Some(transfer), step, now)?;
                 Ok(Reply::Taken)
             }
@@ -650,18 +718,12 @@ fn lookup(draft: &Draft<'_>, key: &[u8]) -> Result<Option<TransferId>, EngineErr
     Ok(draft.row(Table::Ledger, key)?.map(|bytes| ledger::decode(&bytes)).transpose()?)
 }
 
-/// An extract that nobody asked for, where none is taken unasked: it is answered by 09 (TD21, Q21).
-fn not_requested(event: &Event) -> Option<Event> {
+/// An extract that is not taken: nobody asked for it and none is taken unasked (09, TD21, Q21), or none is taken at all
+/// (07, §2.3).
+fn refused(event: &Event, why: Refusal) -> Option<Event> {
     let Event::Arrived(arrival) = event else { return None };
-    let refusal = Some(Refusal::NotRequested);
+    let refusal = Some(why);
     Some(Event::Arrived(Box::new(Arrival { refusal, ..(**arrival).clone() })))
-}
-
-/// The releases of the patient that is asked for, newest first.
-fn releases_of(draft: &Draft<'_>, asked: &Asked) -> Result<Vec<TransferId>, EngineError> {
-    let Some(number) = &asked.nhs_number else { return Ok(Vec::new()) };
-    let row = draft.row(Table::Ledger, &ledger::patient_key(number))?;
-    Ok(row.map(|bytes| ledger::decode(&bytes)).transpose()?.unwrap_or_default())
 }
 
 /// The transfer that an answer to a message concerns, and the kind of that message where it goes its own way.

@@ -233,6 +233,8 @@ fn tell_request(incoming: &Incoming<'_>, ends: &Ends<'_>, now: Timestamp) -> Res
             answered: false,
             packet,
             known: None,
+            chain: None,
+            switched_off: false,
         }))
     };
     Ok(Told::Business { route: Route::Asks, listing: Listing::None, event: Box::new(event) })

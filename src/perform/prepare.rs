@@ -244,10 +244,8 @@ fn parameters(
     let from = wanted.from().ok_or(PrepareFault::DestinationUnknown)?;
     // The extract's id belongs to the patient's chain and is reused on re-export (S45, GS03).
     let digits = number.reveal();
-    let chain = match &wanted.order {
-        Some(order) => ["chain", from.as_str(), order.source.as_str(), order.patient_ref.reveal()],
-        None => ["chain", from.as_str(), "request", digits.as_str()],
-    };
+    // It is the same whether custody told of a release, a practice asked, or both, and at every return (A-B-A).
+    let chain = ["chain", from.as_str(), digits.as_str()];
     Ok(Parameters {
         message_id: wanted.message_id.clone(),
         request_id: wanted

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::model::{ConversationId, EventId, MessageId, NhsNumber, OdsCode, Timestamp};
+use crate::transfer::chain::Chain;
 use crate::transfer::custody::{CustodyEvent, Filing};
 use crate::transfer::dispatch::{PacketRef, Transmission};
 use crate::transfer::gathering::{Large, Part};
@@ -59,6 +60,8 @@ pub enum Event {
     NotComposed(PrepareFault),
     /// A message of this transfer ended.
     Reported(Report),
+    /// There is news of the person whose record a practice asks for.
+    Woken(Box<Woken>),
     /// A part of a large record arrived.
     Part(Box<Part>),
     /// The pieces of a file could be put together, or not.
@@ -116,6 +119,21 @@ pub struct Asked {
     pub packet: PacketRef,
     /// What custody last told of the person, where an earlier release is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known: Option<Box<CustodyEvent>>,
+    /// What our own reception of the person means for it (§2.6).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chain: Option<Chain>,
+    /// Whether we answered no requests when it came (TD51.2).
+    #[serde(default)]
+    pub switched_off: bool,
+}
+
+/// News of a person whose record a practice asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Woken {
+    /// What our own reception of the person means by now.
+    pub chain: Option<Chain>,
+    /// What custody last told of the person.
     pub known: Option<Box<CustodyEvent>>,
 }
 

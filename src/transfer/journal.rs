@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{OdsCode, Timestamp};
+use crate::model::{OdsCode, Timestamp, TransferId};
 use crate::transfer::custody::Filing;
 use crate::transfer::event::Act;
 use crate::transfer::outbound::{Fate, MessageKind};
@@ -154,6 +154,28 @@ pub enum What {
         /// Who.
         practice: OdsCode,
     },
+    /// The request waits for our own reception of the person (§2.6).
+    Parked {
+        /// The practice whose record is waited for.
+        practice: OdsCode,
+    },
+    /// A day passed, and the request waits on: reported (S42).
+    StillParked,
+    /// Another reception asked for this person's record, and this one joins it (gate 14).
+    Joined {
+        /// Which.
+        transfer: TransferId,
+    },
+    /// Entries were made after the record was sent: reported, since no second version may go (S43, S128).
+    SummaryWanted {
+        /// How many.
+        entries: u32,
+    },
+    /// It was not sent again: PDS must be asked first, or names another practice (S6, S46).
+    NotSentAgain {
+        /// What the practice would be told; none while PDS is to be asked.
+        why: Option<RequestRefusal>,
+    },
     /// A practice's request is turned down, and it is told so.
     RequestRefused {
         /// Why.
@@ -280,6 +302,20 @@ impl What {
             }
             Self::NoLeave => "no leave to send the parts came in time; reported".to_owned(),
             Self::Asked { practice } => format!("{practice} asks for the record"),
+            Self::Parked { practice } => {
+                format!("the request waits until the record from {practice} is filed here or refused")
+            }
+            Self::StillParked => "the request waits for a day; reported".to_owned(),
+            Self::Joined { transfer } => format!("the record is asked for by transfer {transfer}"),
+            Self::SummaryWanted { entries } => {
+                format!(
+                    "{entries} entries were made after the record was sent; a discharge summary is wanted"
+                )
+            }
+            Self::NotSentAgain { why: None } => {
+                "not sent again: PDS must be asked first; reported".to_owned()
+            }
+            Self::NotSentAgain { why: Some(why) } => format!("not sent again: {}", why.words()),
             Self::RequestRefused { why } => {
                 format!("the request is turned down with code {}: {}", why.code(), why.words())
             }

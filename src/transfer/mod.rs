@@ -2,10 +2,12 @@
 //! state with what should be done, recorded and published. No clock, no randomness, no IO.
 //!
 //! Reading order: `custody` and `event` (what can happen), `release`, `reception` and `received` (how each kind of transfer
-//! takes it), `outbound` (its messages that go their own way), `gathering` and `timeout` (parts that come), `delivery` and `dispatch` (a message on its way), `retry`,
+//! takes it), `chain` (what one reception means for a practice that asks), `outbound` (its messages that go their own way),
+//! `gathering` and `timeout` (parts that come), `delivery` and `dispatch` (a message on its way), `retry`,
 //! `breaker`, `verdict`, `response_code`, `reason`, `journal`, `effect`, `outcome`.
 
 pub mod breaker;
+pub mod chain;
 pub mod custody;
 pub mod delivery;
 pub mod dispatch;
@@ -27,7 +29,8 @@ pub mod verdict;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{ConversationId, MessageId, OdsCode, Timestamp, TransferId};
+use crate::model::{ConversationId, MessageId, NhsNumber, OdsCode, Timestamp, TransferId};
+use crate::transfer::chain::Chain;
 use crate::transfer::custody::{CustodyEvent, CustodyKind};
 use crate::transfer::effect::Effect;
 use crate::transfer::event::{Arrival, Asked, Event};
@@ -92,6 +95,10 @@ pub struct Step {
     pub to_parts: Option<ToParts>,
     /// Whether the part that came is kept, and its row changed.
     pub keeps_part: bool,
+    /// Of whom there is news: requests that wait for that are to be looked at again.
+    pub wakes: Option<NhsNumber>,
+    /// What was known beside the transfer.
+    beside: Beside,
 }
 
 /// What the parts of a record hear from the transfer they belong to.
@@ -101,6 +108,15 @@ pub enum ToParts {
     Leave(Timestamp),
     /// They are not wanted any more (S4).
     Stop,
+}
+
+/// What is known beside a transfer when it is stepped; the gates of a reception ask for it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Beside {
+    /// Whether we ask for no records and take none just now (gate 1, S3).
+    pub requester_off: bool,
+    /// Another open reception of the person at the same establishment (gate 14).
+    pub open_reception: Option<TransferId>,
 }
 
 /// The event does not belong to the state; nothing changes.
@@ -196,6 +212,16 @@ impl Transfer {
 
     /// Opens a transfer with its first event.
     pub fn open(id: TransferId, event: &Event, now: Timestamp) -> Result<Step, Illegal> {
+        Self::open_beside(id, event, Beside::default(), now)
+    }
+
+    /// The same, with what is known beside it.
+    pub fn open_beside(
+        id: TransferId,
+        event: &Event,
+        beside: Beside,
+        now: Timestamp,
+    ) -> Result<Step, Illegal> {
         let illegal = |name| Illegal { event: name, state: "not open" };
         match event {
             Event::Custody(custody) => {
@@ -214,7 +240,7 @@ impl Transfer {
                     | CustodyKind::Death(_)
                     | CustodyKind::FilingDecision(_) => Case::Noted(custody.clone()),
                 };
-                let mut step = Step::new(Self::fresh(id, conversation, case, now));
+                let mut step = Step { beside, ..Step::new(Self::fresh(id, conversation, case, now)) };
                 step.note_event(custody);
                 match &step.next.case {
                     Case::Release(_) => release::gate(&mut step, now),
@@ -223,6 +249,7 @@ impl Transfer {
                         step.publish_noted(custody, now)
                     }
                 }
+                step.wakes = news(None, &step.next, event);
                 Ok(step)
             }
             Event::Asked(asked) => {
@@ -249,7 +276,12 @@ impl Transfer {
 
     /// Takes an event: the next state and what follows, or why the event does not apply.
     pub fn step(&self, event: &Event, now: Timestamp) -> Result<Step, Illegal> {
-        let mut step = Step::new(self.clone());
+        self.step_beside(event, Beside::default(), now)
+    }
+
+    /// The same, with what is known beside it.
+    pub fn step_beside(&self, event: &Event, beside: Beside, now: Timestamp) -> Result<Step, Illegal> {
+        let mut step = Step { beside, ..Step::new(self.clone()) };
         if let Event::Act(act) = event
             && act.verb.only_looks()
         {
@@ -266,6 +298,7 @@ impl Transfer {
         if event.is_from_outside() || step.next.milestone() != self.milestone() {
             step.next.changed_at = now;
         }
+        step.wakes = news(Some(self), &step.next, event);
         Ok(step)
     }
 
@@ -302,6 +335,7 @@ impl Transfer {
     pub const LABELS: &'static [&'static str] = &[
         "awaiting-confirmation",
         "awaiting-registration",
+        "parked",
         "requesting",
         "requested",
         "awaiting-decision",
@@ -389,9 +423,39 @@ impl Transfer {
         }
     }
 
+    /// The request that waits here for news of a person: of our own reception, or of PDS.
+    pub fn waits_for_news_of(&self) -> Option<&NhsNumber> {
+        match &self.case {
+            Case::Release(release) if release::waits_for_news(release) => {
+                release.asked.as_ref()?.nhs_number.as_ref()
+            }
+            _ => None,
+        }
+    }
+
+    /// What this transfer's reception means for a practice that asks for the record.
+    pub fn chain(&self) -> Option<Chain> {
+        match &self.case {
+            Case::Reception(reception) => Chain::of(reception),
+            Case::Release(_) | Case::Received(_) | Case::Outbound(_) | Case::Noted(_) => None,
+        }
+    }
+
     fn illegal(&self, event: &Event) -> Illegal {
         Illegal { event: event.name(), state: self.label() }
     }
+}
+
+/// Of whom a step brings news: custody told something of the person, or a reception of theirs went on.
+fn news(before: Option<&Transfer>, now: &Transfer, event: &Event) -> Option<NhsNumber> {
+    let order = match &now.case {
+        Case::Release(release) => release.order.as_ref()?,
+        Case::Reception(reception) => &reception.order,
+        Case::Received(_) | Case::Outbound(_) | Case::Noted(_) => return None,
+    };
+    let told = matches!(event, Event::Custody(_)) && order.pds.is_some();
+    let moved = before.and_then(Transfer::chain) != now.chain();
+    order.identity.verified_number().filter(|_| told || moved).copied()
 }
 
 /// Older than 84 days: kept as history, and starts nothing (custody reference §3.2).
@@ -427,7 +491,8 @@ impl Event {
             | Self::NotJoined(_)
             | Self::Leave { .. }
             | Self::Stop
-            | Self::Reported(_) => false,
+            | Self::Reported(_)
+            | Self::Woken(_) => false,
         }
     }
 
@@ -459,6 +524,7 @@ impl Event {
             Self::Continued(_) => "leave to send parts",
             Self::Leave { .. } => "leave to go",
             Self::Stop => "an order to stop",
+            Self::Woken(_) => "news of the person",
         }
     }
 }
@@ -475,6 +541,8 @@ impl Step {
             report: None,
             to_parts: None,
             keeps_part: false,
+            wakes: None,
+            beside: Beside::default(),
         }
     }
 

@@ -318,6 +318,12 @@ pub enum NoTransfer {
     NotInDirectory,
     /// The practice takes no part in GP2GP, or no longer does.
     TakesNoPart,
+    /// We ask for no records just now (gate 1, S3).
+    SwitchedOff,
+    /// Another reception of the person is open here, which this one joins (gate 14).
+    AlreadyAsked,
+    /// PDS names a third practice by now: the person moved on (§2.6, case 4).
+    MovedOn,
 }
 
 impl NoTransfer {
@@ -336,6 +342,9 @@ impl NoTransfer {
             Self::PdsUpdateFailed => "pds_update_failed",
             Self::NotInDirectory => "not_in_directory",
             Self::TakesNoPart => "takes_no_part",
+            Self::SwitchedOff => "switched_off",
+            Self::AlreadyAsked => "already_asked",
+            Self::MovedOn => "moved_on",
         }
     }
 
@@ -366,6 +375,13 @@ impl NoTransfer {
             }
             Self::NotInDirectory => "the directory does not know the practice before; correct the directory",
             Self::TakesNoPart => "the practice before takes no part in GP2GP; ask for paper",
+            Self::SwitchedOff => "asking for records is switched off; see [gp2gp] in the settings",
+            Self::AlreadyAsked => {
+                "another stay of the person has asked for the record; it comes once, for both"
+            }
+            Self::MovedOn => {
+                "PDS names another practice by now; the record goes there, and nothing is asked for"
+            }
         }
     }
 }

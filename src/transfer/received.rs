@@ -201,7 +201,8 @@ pub(super) fn step(step: &mut Step, event: &Event, now: Timestamp) -> Result<(),
         | Event::Continued(_)
         | Event::Renewed(_)
         | Event::Leave { .. }
-        | Event::Stop => Err(illegal),
+        | Event::Stop
+        | Event::Woken(_) => Err(illegal),
     }
 }
 

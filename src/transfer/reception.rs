@@ -377,4 +377,6 @@ impl Step {
 }
 
 #[cfg(test)]
+mod moves_tests;
+#[cfg(test)]
 mod tests;

@@ -28,6 +28,8 @@ pub enum Refusal {
     PartsImpossible,
     /// Our leave to send its parts could not be delivered (20, TD22.5).
     LeaveUndelivered,
+    /// We take no records just now (07, TD 7.1.2): it is never processed, even when that changes.
+    SwitchedOff,
 }
 
 impl Refusal {
@@ -42,6 +44,7 @@ impl Refusal {
             Self::NotRequested => "09",
             Self::PartsMissing | Self::PartsDamaged | Self::PartsImpossible => "31",
             Self::LeaveUndelivered => "20",
+            Self::SwitchedOff => "07",
         }
     }
 
@@ -57,6 +60,7 @@ impl Refusal {
             Self::PartsDamaged => "parts_damaged",
             Self::PartsImpossible => "parts_impossible",
             Self::LeaveUndelivered => "leave_undelivered",
+            Self::SwitchedOff => "switched_off",
         }
     }
 
@@ -74,6 +78,7 @@ impl Refusal {
             Self::PartsDamaged => "parts of the record arrived damaged",
             Self::PartsImpossible => "the parts that the record lists cannot be its parts",
             Self::LeaveUndelivered => "the parts of the record could not be asked for",
+            Self::SwitchedOff => "GP2GP is switched off here",
         }
     }
 
@@ -85,7 +90,8 @@ impl Refusal {
             | Self::PartsMissing
             | Self::PartsDamaged
             | Self::PartsImpossible
-            | Self::LeaveUndelivered => true,
+            | Self::LeaveUndelivered
+            | Self::SwitchedOff => true,
             Self::Duplicate | Self::WrongRecord | Self::WrongRecordReturning | Self::NotRequested => false,
         }
     }
@@ -146,6 +152,18 @@ pub enum RequestRefusal {
     Undelivered,
     /// The directory does not know how to reach the practice (24, C11).
     NotInDirectory,
+    /// Nobody said within a day what PDS says of the patient now (20, TD51.4.2).
+    PdsSilent,
+    /// We answer no requests just now (07, TD51.2).
+    SwitchedOff,
+    /// The practice before did not give us the record, or it was not filed here (99, §2.6).
+    ChainBroken,
+    /// The record before did not come within eight days (99, §2.6).
+    ChainTooSlow,
+    /// The practice that asks is the one that we ask (99, F46).
+    Loop,
+    /// As many requests for the person wait as may (99).
+    TooManyWait,
 }
 
 impl RequestRefusal {
@@ -160,6 +178,9 @@ impl RequestRefusal {
             Self::TakesNoParts => "14",
             Self::Undelivered => "20",
             Self::NotInDirectory => "24",
+            Self::PdsSilent => "20",
+            Self::SwitchedOff => "07",
+            Self::ChainBroken | Self::ChainTooSlow | Self::Loop | Self::TooManyWait => "99",
         }
     }
 
@@ -174,6 +195,14 @@ impl RequestRefusal {
             Self::TakesNoParts => "the record is larger than the practice's system takes",
             Self::Undelivered => "the record could not be delivered whole",
             Self::NotInDirectory => "the directory has no single entry for the practice",
+            Self::PdsSilent => "PDS could not be asked in time; ask again later",
+            Self::SwitchedOff => "GP2GP is switched off here",
+            Self::ChainBroken => "the record from the practice before never reached us; ask for paper",
+            Self::ChainTooSlow => {
+                "the record from the practice before did not reach us in time; ask for paper"
+            }
+            Self::Loop => "we asked you for this record and do not have it; yours is the newest",
+            Self::TooManyWait => "too many practices ask for this record at once; telephone",
         }
     }
 }

@@ -6,9 +6,11 @@
 mod acts;
 mod answers;
 mod change;
+mod parked;
 mod parts;
 mod plan;
 mod request;
+mod resend;
 
 use serde::{Deserialize, Serialize};
 
@@ -27,9 +29,11 @@ use crate::transfer::{Illegal, Step, Waits};
 
 use acts::on_act;
 use answers::{on_acknowledged, on_answered, on_late_signal};
+pub(super) use parked::waits_for_news;
 pub use parts::PartsOut;
 pub(super) use plan::gate;
 use plan::{on_custody, on_prepared, on_unprepared};
+use request::Check;
 pub(super) use request::gate_request;
 
 /// A release and where it stands.
@@ -50,6 +54,15 @@ pub struct Release {
     /// What travels in messages of its own, once the packet is made; none where one message does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parts: Option<PartsOut>,
+    /// When its packet was made: it may be sent again for twelve weeks from then (S6, C15).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_at: Option<Timestamp>,
+    /// When a practice that asks is told code 20, if nobody says until then what PDS says now (TD51.4.2).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recheck_by: Option<Timestamp>,
+    /// How often a person had it sent again.
+    #[serde(default)]
+    pub resends: u32,
     /// Whether its packet is signed, once there is one.
     pub signed: bool,
     /// Every MessageId we used: an acknowledgement may name any of them.
@@ -84,6 +97,13 @@ pub enum ReleaseState {
     AwaitingConfirmation {
         /// When it is given up.
         until: Timestamp,
+    },
+    /// A practice asks while our own reception of the person is open (§2.6): answered once that has ended.
+    Parked {
+        /// When it is told of again, or answered by 99.
+        until: Timestamp,
+        /// Whether it was told of again.
+        told: bool,
     },
     /// The packet is to be assembled.
     Preparing {
@@ -142,6 +162,9 @@ impl Release {
             completeness: None,
             account: None,
             parts: None,
+            created_at: None,
+            recheck_by: None,
+            resends: 0,
             signed: false,
             message_ids: Vec::new(),
             receipt: None,
@@ -188,6 +211,7 @@ impl Release {
         let unsent = self.delivery().is_none_or(|delivery| delivery.dispatch.attempts == 0);
         match &self.state {
             ReleaseState::AwaitingConfirmation { .. }
+            | ReleaseState::Parked { .. }
             | ReleaseState::Preparing { .. }
             | ReleaseState::Delivering { .. }
             | ReleaseState::AwaitingAcknowledgement { .. }
@@ -216,7 +240,9 @@ impl Release {
     /// The delivery under way, or the last one.
     pub fn delivery(&self) -> Option<&Delivery> {
         match &self.state {
-            ReleaseState::AwaitingConfirmation { .. } | ReleaseState::Preparing { .. } => None,
+            ReleaseState::AwaitingConfirmation { .. }
+            | ReleaseState::Parked { .. }
+            | ReleaseState::Preparing { .. } => None,
             ReleaseState::Delivering { delivery }
             | ReleaseState::AwaitingAcknowledgement { delivery, .. } => Some(delivery),
             ReleaseState::Held { delivery, .. } | ReleaseState::Ended { delivery, .. } => delivery.as_ref(),
@@ -228,6 +254,7 @@ impl Release {
         match &self.state {
             ReleaseState::Ended { ending: Ending::NotIntegrated { code }, .. } => Some(code),
             ReleaseState::AwaitingConfirmation { .. }
+            | ReleaseState::Parked { .. }
             | ReleaseState::Preparing { .. }
             | ReleaseState::Delivering { .. }
             | ReleaseState::AwaitingAcknowledgement { .. }
@@ -248,7 +275,9 @@ impl Release {
 
     pub(super) fn waits(&self) -> Waits {
         match &self.state {
-            ReleaseState::AwaitingConfirmation { until } => Waits::house(Some(*until)),
+            ReleaseState::AwaitingConfirmation { until } | ReleaseState::Parked { until, .. } => {
+                Waits::house(Some(*until))
+            }
             ReleaseState::Preparing { due, .. } => Waits::house(Some(*due)),
             ReleaseState::Delivering { delivery } => self.sends_at(delivery, Some(delivery.deadline())),
             ReleaseState::AwaitingAcknowledgement { delivery, repeat_at } => {
@@ -256,6 +285,9 @@ impl Release {
             }
             // A person is waited for, but the reports and the end of twelve weeks come all the same (S124).
             ReleaseState::Held { delivery: Some(delivery), .. } => self.sends_at(delivery, None),
+            ReleaseState::Held { delivery: None, .. } if waits_for_news(self) => {
+                Waits::house(self.recheck_by)
+            }
             ReleaseState::Held { delivery: None, .. } => Waits::default(),
             ReleaseState::Ended { listen_until, .. } => Waits::house(*listen_until),
         }
@@ -287,6 +319,7 @@ impl ReleaseState {
     pub(super) fn label(&self) -> &'static str {
         match self {
             Self::AwaitingConfirmation { .. } => "awaiting-confirmation",
+            Self::Parked { .. } => "parked",
             Self::Preparing { .. } => "preparing",
             Self::Delivering { .. } => "delivering",
             Self::AwaitingAcknowledgement { .. } => "awaiting-acknowledgement",
@@ -344,6 +377,7 @@ pub(super) fn step(step: &mut Step, event: &Event, now: Timestamp) -> Result<(),
         Event::Asked(asked) => request::on_asked(step, asked, now).ok_or(illegal),
         Event::Reported(report) => parts::on_reported(step, report, now).ok_or(illegal),
         Event::Continued(leave) => parts::on_continued(step, leave, now).ok_or(illegal),
+        Event::Woken(woken) => parked::on_woken(step, woken, now).ok_or(illegal),
         Event::Restamped(fresh) => {
             let fresh = fresh.clone();
             let delivery = step.delivering().ok_or(illegal)?;
@@ -391,6 +425,7 @@ fn on_due(step: &mut Step, now: Timestamp) -> Option<()> {
     let release = step.release()?;
     match &release.state {
         ReleaseState::AwaitingConfirmation { .. } => step.end(Ending::NeverConfirmed, now),
+        ReleaseState::Parked { .. } => parked::on_due(step, now),
         ReleaseState::Preparing { since, .. }
             if release.asked.is_some() && now.since(*since) >= request::ANSWER_WITHIN =>
         {
@@ -434,6 +469,9 @@ fn on_due(step: &mut Step, now: Timestamp) -> Option<()> {
                 step.release_state(ReleaseState::Delivering { delivery });
             }
         }
+        ReleaseState::Held { delivery: None, .. } if release.recheck_by.is_some_and(|by| now >= by) => {
+            request::refuse_request(step, RequestRefusal::PdsSilent, now);
+        }
         ReleaseState::Held { delivery: None, .. } => return None,
         ReleaseState::Held { delivery: Some(delivery), .. } => {
             if now >= give_up_at(delivery) {
@@ -454,4 +492,8 @@ fn on_due(step: &mut Step, now: Timestamp) -> Option<()> {
 }
 
 #[cfg(test)]
+mod parked_tests;
+#[cfg(test)]
 mod request_tests;
+#[cfg(test)]
+mod resend_tests;

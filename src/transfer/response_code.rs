@@ -12,6 +12,10 @@ pub struct ResponseCode(String);
 
 /// Already there, filed or waiting: changes nothing (12).
 pub const DUPLICATE: u16 = 12;
+/// The patient is not theirs (06).
+pub const NO_SUCH_PATIENT: u16 = 6;
+/// PDS names another practice (19).
+pub const MOVED_ON: u16 = 19;
 /// Never asked for (09).
 pub const NOT_REQUESTED: u16 = 9;
 /// Their own record kept, ours stored beside it (15).
@@ -22,70 +26,174 @@ pub const SUPPRESSED: u16 = 15;
 pub enum Resend {
     /// The same bytes in the same conversation.
     Allowed,
-    /// Only once what stood in the way is removed, or after a call.
+    /// The same, but only once what stood in the way is removed.
     AfterCause,
+    /// One more time, after a call.
+    Once,
+    /// Not this one: the practice asks anew, in a conversation of its own.
+    NewRequest,
     /// Never.
     Never,
 }
 
-/// What a code on an extract means.
+/// Whether a code ends the transfer, for reports and paper (gp2gp reference §5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Closes {
+    /// It does not: another answer follows.
+    No,
+    /// It does, and many recover all the same.
+    Softly,
+    /// It does. What still comes is honoured (C9).
+    Yes,
+    /// It ends it as filed.
+    AsFiled,
+}
+
+/// Which message a code answers; who sends it follows from that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answers {
+    /// The requester's request: the sender answers.
+    Request,
+    /// A part of a large record: the requester answers.
+    Part,
+    /// The extract: the requester answers.
+    Extract,
+}
+
+/// What a code means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Meaning {
     /// The number.
     pub code: u16,
+    /// The messages it may answer; a peer that uses it on another is read all the same.
+    pub answers: &'static [Answers],
     /// What happened, in plain words.
     pub words: &'static str,
     /// What the operator does next.
     pub next: &'static str,
+    /// Whether it ends the transfer.
+    pub closes: Closes,
     /// Whether it may be sent again.
     pub resend: Resend,
 }
 
-const fn meaning(code: u16, words: &'static str, next: &'static str, resend: Resend) -> Meaning {
-    Meaning { code, words, next, resend }
+const fn meaning(
+    code: u16,
+    answers: &'static [Answers],
+    (words, next): (&'static str, &'static str),
+    closes: Closes,
+    resend: Resend,
+) -> Meaning {
+    Meaning { code, answers, words, next, closes, resend }
 }
 
-/// Every code of the specification, as the answer to an extract.
-const TABLE: &[Meaning] = &[
-    meaning(6, "they do not have this patient", "check number and practice; telephone", Resend::Never),
-    meaning(7, "their GP2GP is switched off", "telephone; paper if urgent", Resend::AfterCause),
-    meaning(9, "they never asked for this record", "wait for their request", Resend::Never),
-    meaning(10, "they could not build the record", "ask them to repair", Resend::Never),
-    meaning(11, "filing failed at their end", "telephone; they may try again themselves", Resend::Allowed),
-    meaning(12, "they already have it, filed or waiting", "wait for the first answer", Resend::Never),
-    meaning(13, "a national safety rule blocks this pair", "call the service desk", Resend::Never),
-    meaning(
-        14,
-        "too large for what the directory says they take",
-        "check the directory entry",
-        Resend::Never,
-    ),
-    meaning(15, "they kept their own record and stored ours", "nothing", Resend::Never),
-    meaning(17, "wrong patient or record (returning)", "treat as an identity incident", Resend::Never),
-    meaning(18, "the message was unreadable to them", "report it to the supplier", Resend::Never),
-    meaning(19, "PDS names another practice", "check PDS; the person may have moved", Resend::Never),
-    meaning(20, "a national service failed", "send again later", Resend::Allowed),
-    meaning(
-        21,
-        "they could not read the record",
-        "report it to the supplier; send paper",
-        Resend::AfterCause,
-    ),
-    meaning(23, "they cannot take large records", "send paper", Resend::Never),
-    meaning(24, "the directory gave none or several entries", "correct the directory", Resend::AfterCause),
-    meaning(25, "it took too long to arrive", "telephone and send again", Resend::Allowed),
-    meaning(26, "they kept it only as an attachment", "send paper", Resend::Never),
-    meaning(28, "wrong patient or record (new)", "treat as an identity incident", Resend::Never),
-    meaning(29, "a part could not be put together", "send the whole record again", Resend::Allowed),
-    meaning(
-        30,
-        "the large record failed, often by its size",
-        "check the practice's size limits",
-        Resend::AfterCause,
-    ),
-    meaning(31, "parts were missing or damaged", "send the whole record again", Resend::Allowed),
-    meaning(99, "something unexpected", "telephone; paper if the person is moving", Resend::AfterCause),
-];
+const REQUEST: &[Answers] = &[Answers::Request];
+const PART: &[Answers] = &[Answers::Part];
+const EXTRACT: &[Answers] = &[Answers::Extract];
+const ENDS: &[Answers] = &[Answers::Request, Answers::Extract];
+const RECORD: &[Answers] = &[Answers::Part, Answers::Extract];
+const ANY: &[Answers] = &[Answers::Request, Answers::Part, Answers::Extract];
+
+/// Every code of the specification, by number.
+const TABLE: &[Meaning] = {
+    use Closes::{AsFiled, No, Softly, Yes};
+    use Resend::{AfterCause, Allowed, Never, NewRequest, Once};
+    const IDENTITY: &str = "treat as an identity incident";
+    &[
+        meaning(
+            6,
+            REQUEST,
+            ("they do not have this patient", "check number and practice; telephone"),
+            Yes,
+            NewRequest,
+        ),
+        meaning(7, ANY, ("their GP2GP is switched off", "telephone; paper if urgent"), Yes, AfterCause),
+        meaning(9, EXTRACT, ("they never asked for this record", "wait for their request"), Yes, Never),
+        meaning(10, REQUEST, ("they could not build the record", "ask them to repair"), Yes, NewRequest),
+        meaning(
+            11,
+            EXTRACT,
+            ("filing failed at their end", "telephone; they may try again themselves"),
+            Softly,
+            Allowed,
+        ),
+        meaning(
+            12,
+            EXTRACT,
+            ("they already have it, filed or waiting", "wait for the first answer"),
+            No,
+            Never,
+        ),
+        meaning(
+            13,
+            REQUEST,
+            ("a national safety rule blocks this pair", "call the service desk"),
+            Yes,
+            Never,
+        ),
+        meaning(
+            14,
+            REQUEST,
+            ("too large for what the directory says they take", "check the directory entry"),
+            Yes,
+            NewRequest,
+        ),
+        meaning(15, EXTRACT, ("they kept their own record and stored ours", "nothing"), AsFiled, Never),
+        meaning(17, EXTRACT, ("wrong patient or record (returning)", IDENTITY), Yes, Never),
+        meaning(
+            18,
+            REQUEST,
+            ("the message was unreadable to them", "report it to the supplier"),
+            Yes,
+            NewRequest,
+        ),
+        meaning(
+            19,
+            REQUEST,
+            ("PDS names another practice", "check PDS; the person may have moved"),
+            Yes,
+            NewRequest,
+        ),
+        meaning(20, ENDS, ("a national service failed", "send again later"), Softly, Allowed),
+        meaning(
+            21,
+            EXTRACT,
+            ("they could not read the record", "report it to the supplier; send paper"),
+            Yes,
+            AfterCause,
+        ),
+        meaning(23, REQUEST, ("they cannot send or take large records", "send paper"), Yes, Never),
+        meaning(
+            24,
+            REQUEST,
+            ("the directory gave none or several entries", "correct the directory"),
+            Yes,
+            NewRequest,
+        ),
+        meaning(25, RECORD, ("it took too long to arrive", "telephone and send again"), Yes, Allowed),
+        meaning(26, EXTRACT, ("they kept it only as an attachment", "send paper"), Yes, Never),
+        meaning(28, EXTRACT, ("wrong patient or record (new)", IDENTITY), Yes, Never),
+        meaning(
+            29,
+            PART,
+            ("a part could not be put together", "wait for 31, then send the whole record again"),
+            No,
+            Allowed,
+        ),
+        meaning(
+            30,
+            ANY,
+            ("the large record failed, often by its size", "check the practice's size limits"),
+            Yes,
+            AfterCause,
+        ),
+        meaning(31, EXTRACT, ("parts were missing or damaged", "send the whole record again"), Yes, Allowed),
+        meaning(99, ANY, ("something unexpected", "telephone; paper if the person is moving"), Yes, Once),
+    ]
+};
+
+/// Codes of older versions (S266): each is shown as it came.
+const DEPRECATED: [u16; 8] = [1, 2, 3, 4, 5, 8, 16, 27];
 
 impl ResponseCode {
     /// Takes the code as sent.
@@ -119,16 +227,20 @@ impl ResponseCode {
                     self.0
                 )
             }
+            None if self.number().is_some_and(|number| DEPRECATED.contains(&number)) => {
+                format!(
+                    "code {}: of an older version of the specification; next: telephone; paper if the person is moving",
+                    self.0
+                )
+            }
             None => format!("code {}: not in the specification, shown as sent; next: telephone", self.0),
         }
     }
 
-    /// Whether an operator may send the record again. For an unknown code a person decides, and asking is deciding.
-    pub fn may_resend(&self) -> bool {
-        match self.meaning().map(|m| m.resend) {
-            Some(Resend::Allowed | Resend::AfterCause) | None => true,
-            Some(Resend::Never) => false,
-        }
+    /// Whether an operator may send the record again. After a code that the specification does not know: by no means, a
+    /// person decides and the practice asks anew (§5).
+    pub fn resend(&self) -> Resend {
+        self.meaning().map_or(Resend::Never, |meaning| meaning.resend)
     }
 }
 
@@ -154,25 +266,4 @@ impl fmt::Display for ResponseCode {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn codes_compare_as_numbers_and_unknown_ones_are_kept() {
-        assert_eq!(ResponseCode::parse("6"), ResponseCode::parse("06"), "F16");
-        assert_eq!(ResponseCode::parse("12"), DUPLICATE);
-        assert!(ResponseCode::parse("205").meaning().is_none());
-        assert_eq!(ResponseCode::parse("SEF001").as_str(), "SEF001");
-        assert!(ResponseCode::parse("SEF001").words().contains("safety rule"));
-    }
-
-    #[test]
-    fn nothing_is_sent_again_after_the_record_was_stored_or_the_wrong_person_named() {
-        for never in ["12", "15", "17", "28"] {
-            assert!(!ResponseCode::parse(never).may_resend(), "{never}");
-        }
-        for allowed in ["11", "20", "25", "31"] {
-            assert!(ResponseCode::parse(allowed).may_resend(), "{allowed}");
-        }
-    }
-}
+mod tests;

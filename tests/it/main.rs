@@ -28,6 +28,7 @@ mod intake;
 mod json_schema;
 mod labels;
 mod large_messages;
+mod moves;
 mod network;
 mod packet_export;
 mod packet_file;

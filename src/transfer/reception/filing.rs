@@ -6,7 +6,7 @@ use super::answers::{acknowledge, refuse, wrong_record};
 use super::{ReceptionState, gate};
 use crate::model::Timestamp;
 use crate::transfer::Step;
-use crate::transfer::custody::{CustodyEvent, Filing};
+use crate::transfer::custody::{CustodyEvent, Filing, Returning};
 use crate::transfer::effect::Effect;
 use crate::transfer::event::{Act, Filed, Verb};
 use crate::transfer::journal::What;
@@ -82,12 +82,24 @@ pub(super) fn on_decided(
     let reception = step.reception()?;
     let theirs =
         (&event.source, &event.establishment) == (&reception.order.source, &reception.order.establishment);
-    if !theirs || !takes_decision(&reception.state, filing) {
+    if !theirs || !is_a_choice(reception.returning, filing) || !takes_decision(&reception.state, filing) {
         return None;
     }
     step.note_event(event);
     decide(step, filing, now);
     Some(())
+}
+
+/// Whether the person's record may be decided on so: whoever is new has no old record to keep (S65, §2.5).
+fn is_a_choice(returning: Returning, filing: Filing) -> bool {
+    match filing {
+        Filing::Suppressed => returning != Returning::NewHere,
+        Filing::Integrated
+        | Filing::FiledAsAttachment
+        | Filing::Rejected
+        | Filing::Failed
+        | Filing::Deferred => true,
+    }
 }
 
 /// Whether the record can still be decided on, whoever decides: once, but for a filing that failed.
@@ -132,7 +144,7 @@ pub(super) fn on_act(step: &mut Step, act: &Act, now: Timestamp) -> Option<()> {
     let note = What::Act { act: act.clone() };
     match (&mut reception.state, act.verb) {
         // In the clinical system's place, under the same rules (S63): who and why stands before what.
-        (state, Verb::Decide(filing)) if takes_decision(state, filing) => {
+        (state, Verb::Decide(filing)) if is_a_choice(returning, filing) && takes_decision(state, filing) => {
             step.entries.push(note);
             decide(step, filing, now);
             return Some(());

@@ -3,7 +3,6 @@
 
 use super::{Reception, ReceptionState, Request};
 use crate::model::{MessageId, Timestamp};
-use crate::transfer::Step;
 use crate::transfer::custody::{
     Answer as Said, CustodyEvent, Decision, PatientNumber, PdsUpdate, RegistrationDecision,
 };
@@ -12,6 +11,7 @@ use crate::transfer::outbound::Saying;
 use crate::transfer::outcome::OutcomeKind;
 use crate::transfer::reason::{Ending, Hold, NoTransfer};
 use crate::transfer::retry::{LISTEN_FOR, UNDELIVERED_AFTER};
+use crate::transfer::{Beside, Step};
 
 /// What the checks come to.
 enum Gate {
@@ -29,14 +29,20 @@ enum Gate {
 pub(in crate::transfer) fn gate(step: &mut Step, now: Timestamp) {
     // What ended without a request may be asked anew; each end was told, so their number tells one asking from another.
     let asking = format!("{} {}", step.next.conversation, step.next.outcomes);
+    let beside = step.beside;
     let Some(reception) = step.reception() else { return };
-    match check(reception, &asking, now) {
+    match check(reception, beside, &asking, now) {
         Gate::Wait => {
             let until = now.plus(LISTEN_FOR);
             step.reception_state(ReceptionState::AwaitingRegistration { until });
         }
         Gate::Hold(hold) => step.hold_reception(hold, now),
-        Gate::Shut(why) => step.end_reception(Ending::NoTransfer { why }, now),
+        Gate::Shut(why) => {
+            if let (NoTransfer::AlreadyAsked, Some(transfer)) = (why, beside.open_reception) {
+                step.entries.push(What::Joined { transfer });
+            }
+            step.end_reception(Ending::NoTransfer { why }, now);
+        }
         Gate::Open(request) => {
             let Some(number) = reception.order.identity.verified_number().copied() else { return };
             let ends = (reception.order.establishment.clone(), request.practice.clone());
@@ -55,9 +61,12 @@ pub(in crate::transfer) fn gate(step: &mut Step, now: Timestamp) {
     }
 }
 
-fn check(reception: &Reception, asking: &str, now: Timestamp) -> Gate {
+fn check(reception: &Reception, beside: Beside, asking: &str, now: Timestamp) -> Gate {
     let order = &reception.order;
     let Some(decision) = &reception.decision else { return Gate::Wait };
+    if beside.requester_off {
+        return Gate::Shut(NoTransfer::SwitchedOff);
+    }
     if let Some(why) = not_permanent(decision.decision) {
         return Gate::Shut(why);
     }
@@ -76,7 +85,21 @@ fn check(reception: &Reception, asking: &str, now: Timestamp) -> Gate {
     if order.identity.sensitive == Said::Unknown && order.pds.is_none() {
         return Gate::Hold(Hold::SensitivityUnknown);
     }
-    before_and_update(reception, decision, asking, now)
+    if has_moved_on(reception, decision) {
+        return Gate::Shut(NoTransfer::MovedOn);
+    }
+    match before_and_update(reception, decision, asking, now) {
+        Gate::Open(_) if beside.open_reception.is_some() => Gate::Shut(NoTransfer::AlreadyAsked),
+        other => other,
+    }
+}
+
+/// PDS was asked after it took the registration, and names a third practice (§2.6, case 4).
+fn has_moved_on(reception: &Reception, decision: &RegistrationDecision) -> bool {
+    let PdsUpdate::Succeeded { at } = decision.pds_update else { return false };
+    let Some(pds) = &reception.order.pds else { return false };
+    let us = &reception.order.establishment;
+    pds.checked_at > at && pds.current_practice.as_ref().is_some_and(|practice| practice != us)
 }
 
 /// Gates 7, 8 and 11.
@@ -125,6 +148,10 @@ pub(super) fn on_custody(step: &mut Step, event: &CustodyEvent, now: Timestamp) 
     let numbers = (reception.order.identity.nhs_number(), event.identity.nhs_number());
     let other_person = matches!(numbers, (Some(before), Some(now)) if before != now);
     step.note_event(event);
+    if asked && !history && !other_person && event.pds.is_some() {
+        // What PDS says now is news to a practice that asks us for the record meanwhile (§2.6).
+        reception_pds(step, event);
+    }
     if history || asked {
         let why = if history { "an earlier event" } else { "the record was asked for" };
         step.entries.push(What::Noted { kind: format!("{}: {why}", event.kind.name()) });
@@ -138,4 +165,10 @@ pub(super) fn on_custody(step: &mut Step, event: &CustodyEvent, now: Timestamp) 
         reception.learn();
     }
     gate(step, now);
+}
+
+fn reception_pds(step: &mut Step, event: &CustodyEvent) {
+    if let Some(reception) = step.reception() {
+        reception.order.pds.clone_from(&event.pds);
+    }
 }

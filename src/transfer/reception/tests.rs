@@ -21,16 +21,19 @@ use crate::transfer::verdict::Refused;
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
 
-fn start() -> Timestamp {
+pub(super) fn start() -> Timestamp {
     Timestamp::parse("2026-03-02T09:00:00Z").unwrap()
 }
 
-fn ods(code: &str) -> OdsCode {
+pub(super) fn ods(code: &str) -> OdsCode {
     OdsCode::parse(code).unwrap()
 }
 
 /// A permanent registration that PDS took, of somebody who was with B85002 before.
-fn event(seq: u64, change: impl FnOnce(&mut CustodyEvent, &mut RegistrationDecision)) -> CustodyEvent {
+pub(super) fn event(
+    seq: u64,
+    change: impl FnOnce(&mut CustodyEvent, &mut RegistrationDecision),
+) -> CustodyEvent {
     let mut decision = RegistrationDecision {
         decision: Decision::Permanent,
         decided_at: start(),
@@ -65,16 +68,16 @@ fn event(seq: u64, change: impl FnOnce(&mut CustodyEvent, &mut RegistrationDecis
 }
 
 /// A reception, what it sent on its way, and that it always has a deadline, is with a person, or is over.
-struct Story {
-    transfer: Transfer,
-    now: Timestamp,
+pub(super) struct Story {
+    pub(super) transfer: Transfer,
+    pub(super) now: Timestamp,
     outcomes: Vec<Outcome>,
     sent: Vec<Outbound>,
     timeline: Vec<What>,
 }
 
 impl Story {
-    fn of(event: CustodyEvent) -> Self {
+    pub(super) fn of(event: CustodyEvent) -> Self {
         let id = Transfer::id_for(&event, start());
         let step = Transfer::open(id, &Event::Custody(Box::new(event)), start()).unwrap();
         let (outcomes, sent, timeline) = (Vec::new(), Vec::new(), Vec::new());
@@ -83,19 +86,19 @@ impl Story {
         story
     }
 
-    fn asked() -> Self {
+    pub(super) fn asked() -> Self {
         Self::of(event(1, |_, _| ()))
     }
 
     /// As far as the practice's system having our request.
-    fn requested() -> Self {
+    pub(super) fn requested() -> Self {
         let mut story = Self::asked();
         story.report(MessageKind::Request, Fate::Delivered);
         story
     }
 
     /// As far as the record lying with the clinical system.
-    fn filed() -> Self {
+    pub(super) fn filed() -> Self {
         let mut story = Self::requested();
         story.tell(&arrived(|_| ()));
         assert!(
@@ -122,7 +125,7 @@ impl Story {
         );
     }
 
-    fn tell(&mut self, event: &Event) {
+    pub(super) fn tell(&mut self, event: &Event) {
         self.take(self.transfer.step(event, self.now).unwrap());
     }
 
@@ -130,7 +133,7 @@ impl Story {
         self.transfer.step(event, self.now).is_err()
     }
 
-    fn due(&mut self) -> Option<Effect> {
+    pub(super) fn due(&mut self) -> Option<Effect> {
         self.now = self.now.max(self.transfer.deadline().unwrap());
         let step = self.transfer.step(&Event::Due, self.now).unwrap();
         let effect = step.effect.clone();
@@ -138,7 +141,7 @@ impl Story {
         effect
     }
 
-    fn report(&mut self, kind: MessageKind, fate: Fate) {
+    pub(super) fn report(&mut self, kind: MessageKind, fate: Fate) {
         let message_id =
             self.sent.last().map_or_else(|| MessageId::derived(&["m"]), |m| m.message_id.clone());
         self.report_of(message_id, kind, fate);
@@ -148,23 +151,23 @@ impl Story {
         self.tell(&Event::Reported(Report { message_id, kind, fate, attempts: 1, told_before: false }));
     }
 
-    fn decide(&mut self, filing: Filing) {
+    pub(super) fn decide(&mut self, filing: Filing) {
         let decided = self.decision(filing);
         self.tell(&decided);
     }
 
-    fn decision(&self, filing: Filing) -> Event {
+    pub(super) fn decision(&self, filing: Filing) -> Event {
         let kind = CustodyKind::FilingDecision(FilingDecision { transfer: self.transfer.id, filing });
         Event::Custody(Box::new(CustodyEvent { kind, ..event(9, |_, _| ()) }))
     }
 
-    fn reception(&self) -> &Reception {
+    pub(super) fn reception(&self) -> &Reception {
         let Case::Reception(reception) = &self.transfer.case else { panic!("it stays a reception") };
         reception
     }
 
     /// The code of the acknowledgement that was sent last; none for AA.
-    fn code(&self) -> Option<&str> {
+    pub(super) fn code(&self) -> Option<&str> {
         let Saying::Acknowledgement { refusal, .. } = &self.sent.last().unwrap().saying else {
             panic!("the last message is an acknowledgement")
         };
@@ -177,7 +180,7 @@ impl Story {
     }
 }
 
-fn arrived(change: impl FnOnce(&mut Arrival)) -> Event {
+pub(super) fn arrived(change: impl FnOnce(&mut Arrival)) -> Event {
     let mut arrival = Arrival {
         from: ods("B85002"),
         to: ods("HMP01"),
@@ -198,11 +201,11 @@ fn arrived(change: impl FnOnce(&mut Arrival)) -> Event {
     Event::Arrived(Box::new(arrival))
 }
 
-fn filed(decision: Option<Filing>) -> Event {
+pub(super) fn filed(decision: Option<Filing>) -> Event {
     Event::Filed(Box::new(Filed { completeness: None, account: None, acknowledgement: None, decision }))
 }
 
-fn answer(positive: bool, code: Option<&str>) -> Event {
+pub(super) fn answer(positive: bool, code: Option<&str>) -> Event {
     Event::Acknowledged(Acknowledgement {
         message_id: MessageId::derived(&["ack"]),
         refers_to: None,

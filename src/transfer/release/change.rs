@@ -28,6 +28,7 @@ impl Step {
         match &mut self.release_mut()?.state {
             ReleaseState::Delivering { delivery } => Some(delivery),
             ReleaseState::AwaitingConfirmation { .. }
+            | ReleaseState::Parked { .. }
             | ReleaseState::Preparing { .. }
             | ReleaseState::AwaitingAcknowledgement { .. }
             | ReleaseState::Held { .. }

@@ -110,6 +110,7 @@ pub(super) fn on_continued(step: &mut Step, leave: &Continued, now: Timestamp) -
         | ReleaseState::Held { delivery: Some(delivery), .. } => (true, Some(delivery)),
         ReleaseState::Ended { delivery, .. } => (false, delivery.as_ref()),
         ReleaseState::AwaitingConfirmation { .. }
+        | ReleaseState::Parked { .. }
         | ReleaseState::Preparing { .. }
         | ReleaseState::Held { delivery: None, .. } => (false, None),
     };

@@ -1,11 +1,12 @@
 //! What is to be sent: whether a release may proceed at all, how its plan changes, and the packet made for it.
 
-use super::request::{gate_request, refusal_of, refuse_request};
-use super::{ReleaseState, parts};
+use super::request::{Check, gate_request, hold_request, person, refusal_of, refuse_request};
+use super::{Release, ReleaseState, parts};
 use crate::model::Timestamp;
 use crate::transfer::Step;
 use crate::transfer::custody::{
-    Answer as Said, CustodyEvent, DestinationBasis, Release as ReleaseFacts, ReleaseCertainty, ReleaseKind,
+    Answer as Said, CustodyEvent, CustodyKind, DestinationBasis, Release as ReleaseFacts, ReleaseCertainty,
+    ReleaseKind,
 };
 use crate::transfer::delivery::Delivery;
 use crate::transfer::event::{Basis, Prepared};
@@ -68,6 +69,9 @@ pub(super) fn on_custody(step: &mut Step, event: &CustodyEvent, now: Timestamp) 
     let other_person = matches!((before, event.identity.nhs_number()), (Some(a), Some(b)) if a != b);
     let history = release.order.as_ref().is_some_and(|order| event.order() < order.order());
     step.note_event(event);
+    if !before_sending && !history && !other_person {
+        learn_after_sending(step, event, now);
+    }
     if history || !before_sending {
         let why = if history { "an earlier event" } else { "nothing sent can be recalled" };
         step.entries.push(What::Noted { kind: format!("{}: {why}", event.kind.name()) });
@@ -82,9 +86,37 @@ pub(super) fn on_custody(step: &mut Step, event: &CustodyEvent, now: Timestamp) 
     gate(step, now);
 }
 
+/// Nothing that was sent can be recalled; but what PDS says now is asked for before it is sent again (S6), and entries made
+/// meanwhile never reach the practice by a second version (S43): a discharge summary is wanted (S128, hazard H4).
+fn learn_after_sending(step: &mut Step, event: &CustodyEvent, now: Timestamp) {
+    if let Some(order) = step.release_mut().and_then(|release| release.order.as_mut()) {
+        order.pds.clone_from(&event.pds);
+        order.identity = event.identity.clone();
+    }
+    let sent = step.release().and_then(Release::delivery).is_some_and(|d| d.dispatch.attempts > 0);
+    let CustodyKind::Release(facts) = &event.kind else { return };
+    if sent && facts.entries_after_send > 0 && facts.summary_ref.is_none() {
+        step.entries.push(What::SummaryWanted { entries: facts.entries_after_send });
+        let words = "entries were made after the record was sent; send the practice a discharge summary";
+        step.publish(OutcomeKind::SummaryWanted, Some("entries_after_send"), words, now);
+    }
+}
+
 pub(super) fn on_prepared(step: &mut Step, prepared: &Prepared, now: Timestamp) -> Option<()> {
     if !step.release()?.prepares(&prepared.basis) {
         return None;
+    }
+    // PDS must still agree when the packet is there (§3.1, row 13).
+    match step.release().map(|release| recheck(release, now)) {
+        Some(Check::Refuse(why)) => {
+            refuse_request(step, why, now);
+            return Some(());
+        }
+        Some(Check::Hold(hold)) => {
+            hold_request(step, hold, now);
+            return Some(());
+        }
+        Some(Check::Pass | Check::Park) | None => {}
     }
     step.entries.push(What::Prepared {
         bytes: prepared.transmission.bytes,
@@ -98,12 +130,24 @@ pub(super) fn on_prepared(step: &mut Step, prepared: &Prepared, now: Timestamp) 
         prepared.transmission.clone().dispatch(prepared.to.clone(), prepared.contract.clone(), now);
     let release = step.release_mut()?;
     release.completeness = Some(prepared.completeness);
+    release.created_at = Some(now);
     release.account.clone_from(&prepared.account);
     release.signed = prepared.signed;
     release.state = ReleaseState::Delivering { delivery: Delivery::begin(dispatch, now) };
     parts::keep(step, prepared, now);
     step.remember(message_id);
     Some(())
+}
+
+/// The checks on the person again, where a practice asked.
+fn recheck(release: &Release, now: Timestamp) -> Check {
+    match (&release.order, &release.asked) {
+        (Some(order), Some(asked)) => match &asked.nhs_number {
+            Some(number) => person(order, number, asked, now),
+            None => Check::Pass,
+        },
+        (_, _) => Check::Pass,
+    }
 }
 
 pub(super) fn on_unprepared(step: &mut Step, basis: &Basis, why: PrepareFault, now: Timestamp) -> Option<()> {

@@ -3,10 +3,11 @@
 
 use std::time::Duration;
 
+use super::parked::{self, judge, park};
 use super::{Release, ReleaseState};
-use crate::model::{MessageId, Timestamp};
+use crate::model::{MessageId, NhsNumber, Timestamp};
 use crate::transfer::Step;
-use crate::transfer::custody::Answer as Said;
+use crate::transfer::custody::{Answer as Said, CustodyEvent};
 use crate::transfer::event::Asked;
 use crate::transfer::journal::What;
 use crate::transfer::outbound::{Code, Report, Saying};
@@ -16,7 +17,7 @@ use crate::transfer::refusal::RequestRefusal;
 use crate::transfer::retry::{LISTEN_FOR, UNDELIVERED_AFTER};
 
 /// A PDS fact older than this is asked for again before anything is sent (custody reference §3.2).
-const FRESH_FOR: Duration = Duration::from_secs(10 * 60);
+pub(super) const FRESH_FOR: Duration = Duration::from_secs(10 * 60);
 
 /// A request is answered within a day (S36).
 pub(super) const ANSWER_WITHIN: Duration = UNDELIVERED_AFTER;
@@ -27,13 +28,15 @@ pub(in crate::transfer) fn on_asked(step: &mut Step, asked: &Asked, now: Timesta
     let release = step.release()?;
     let joins = match &release.state {
         ReleaseState::AwaitingConfirmation { .. }
+        | ReleaseState::Parked { .. }
         | ReleaseState::Preparing { .. }
         | ReleaseState::Delivering { .. }
         | ReleaseState::AwaitingAcknowledgement { .. }
         | ReleaseState::Held { .. } => release.asked.is_none(),
         ReleaseState::Ended { .. } => false,
     };
-    if !joins {
+    // What is turned down leaves the release as it was: it waits for the right practice.
+    if !joins || matches!(check(release, asked, now), Check::Refuse(_)) {
         return None;
     }
     let conversation = asked.conversation;
@@ -53,20 +56,46 @@ pub(in crate::transfer) fn gate_request(step: &mut Step, now: Timestamp) {
             step.release_state(ReleaseState::Preparing { due: now, failures: 0, fault: None, since: now });
         }
         Check::Refuse(why) => refuse_request(step, why, now),
-        Check::Hold(hold) => step.hold(hold, now),
+        Check::Hold(hold) => hold_request(step, hold, now),
+        Check::Park => park(step, now),
     }
 }
 
-enum Check {
+/// A practice waits for a person here, but not for ever: for what PDS says now no longer than a day.
+pub(super) fn hold_request(step: &mut Step, hold: Hold, now: Timestamp) {
+    if let Some(release) = step.release_mut() {
+        release.recheck_by = (hold == Hold::RecheckWanted).then(|| now.plus(ANSWER_WITHIN));
+    }
+    step.hold(hold, now);
+}
+
+/// What the checks come to.
+pub(super) enum Check {
     Pass,
     Refuse(RequestRefusal),
     Hold(Hold),
+    Park,
 }
 
-fn check(release: &Release, asked: &Asked, now: Timestamp) -> Check {
+/// The checks of §3.1, in order, as far as they need nothing but what was told.
+pub(super) fn check(release: &Release, asked: &Asked, now: Timestamp) -> Check {
     let Some(number) = &asked.nhs_number else { return Check::Refuse(RequestRefusal::Unreadable) };
+    if asked.switched_off {
+        return Check::Refuse(RequestRefusal::SwitchedOff);
+    }
     // Where only the record folder knows the person, it is asked when the packet is made.
-    let Some(order) = &release.order else { return Check::Pass };
+    let about_pds = release.order.as_ref().map_or(Check::Pass, |order| person(order, number, asked, now));
+    // PDS comes before the chain; what it said too long ago is asked for again once the request waits no more (§2.6).
+    match (about_pds, judge(release, asked, now)) {
+        (refused @ Check::Refuse(_), _) => refused,
+        (_, parked::Verdict::Refuse(why)) => Check::Refuse(why),
+        (_, parked::Verdict::Park) => Check::Park,
+        (other, parked::Verdict::Free) => other,
+    }
+}
+
+/// Checks 4 to 6: by what custody told of the person.
+pub(super) fn person(order: &CustodyEvent, number: &NhsNumber, asked: &Asked, now: Timestamp) -> Check {
     if order.identity.verified_number() != Some(number) {
         return Check::Refuse(RequestRefusal::UnknownPatient);
     }

@@ -16,19 +16,19 @@ use crate::transfer::outcome::{Completeness, Outcome, OutcomeKind};
 use crate::transfer::retry::{Contract, Repeat};
 use crate::transfer::verdict::{Accepted, Verdict};
 
-fn start() -> Timestamp {
+pub(super) fn start() -> Timestamp {
     Timestamp::parse("2026-03-02T09:00:00Z").unwrap()
 }
 
-fn ods(code: &str) -> OdsCode {
+pub(super) fn ods(code: &str) -> OdsCode {
     OdsCode::parse(code).unwrap()
 }
 
-fn number(digits: &str) -> NhsNumber {
+pub(super) fn number(digits: &str) -> NhsNumber {
     NhsNumber::parse(digits).unwrap()
 }
 
-fn asked() -> Asked {
+pub(super) fn asked() -> Asked {
     Asked {
         from: ods("B85002"),
         to: ods("HMP01"),
@@ -40,11 +40,13 @@ fn asked() -> Asked {
         answered: false,
         packet: PacketRef("sealed".to_owned()),
         known: None,
+        chain: None,
+        switched_off: false,
     }
 }
 
 /// A release without a destination, of somebody whom PDS has with B85002 just now.
-fn order(change: impl FnOnce(&mut CustodyEvent, &mut PdsFacts)) -> CustodyEvent {
+pub(super) fn order(change: impl FnOnce(&mut CustodyEvent, &mut PdsFacts)) -> CustodyEvent {
     let facts = Release {
         release_at: start(),
         certainty: ReleaseCertainty::Happened,
@@ -87,30 +89,36 @@ fn order(change: impl FnOnce(&mut CustodyEvent, &mut PdsFacts)) -> CustodyEvent 
     event
 }
 
-struct Story {
-    transfer: Transfer,
-    now: Timestamp,
-    outcomes: Vec<Outcome>,
+pub(super) struct Story {
+    pub(super) transfer: Transfer,
+    pub(super) now: Timestamp,
+    pub(super) outcomes: Vec<Outcome>,
     sent: Vec<Outbound>,
+    pub(super) timeline: Vec<What>,
 }
 
 impl Story {
-    fn of(event: &Event) -> Self {
+    pub(super) fn of(event: &Event) -> Self {
         let id = TransferId::derived(&["t"]);
         let step = Transfer::open(id, event, start()).unwrap();
-        let mut story =
-            Self { transfer: step.next.clone(), now: start(), outcomes: Vec::new(), sent: Vec::new() };
+        let mut story = Self {
+            transfer: step.next.clone(),
+            now: start(),
+            outcomes: Vec::new(),
+            sent: Vec::new(),
+            timeline: Vec::new(),
+        };
         story.take(step);
         story
     }
 
     /// A practice asks for somebody of whom custody told nothing.
-    fn unknown() -> Self {
+    pub(super) fn unknown() -> Self {
         Self::of(&Event::Asked(Box::new(asked())))
     }
 
     /// A practice asks for somebody whose release waits.
-    fn joined(order: CustodyEvent) -> Self {
+    pub(super) fn joined(order: CustodyEvent) -> Self {
         let mut story = Self::of(&Event::Custody(Box::new(order)));
         assert_eq!(story.transfer.label(), "held", "there is no destination");
         story.tell(&Event::Asked(Box::new(asked())));
@@ -119,6 +127,13 @@ impl Story {
 
     fn take(&mut self, step: Step) {
         self.outcomes.extend(step.outcomes);
+        self.timeline.extend(step.entries);
+        let live = !step.next.has_ended();
+        assert!(
+            !live || step.next.deadline().is_some() || step.next.waits_for_person(),
+            "H19: {} has no deadline",
+            step.next.label()
+        );
         for message in step.messages {
             let crate::transfer::Case::Outbound(outbound) = message.case else { panic!("a message") };
             self.sent.push(*outbound);
@@ -126,11 +141,11 @@ impl Story {
         self.transfer = step.next;
     }
 
-    fn tell(&mut self, event: &Event) {
+    pub(super) fn tell(&mut self, event: &Event) {
         self.take(self.transfer.step(event, self.now).unwrap());
     }
 
-    fn due(&mut self) -> Option<Effect> {
+    pub(super) fn due(&mut self) -> Option<Effect> {
         self.now = self.now.max(self.transfer.deadline().unwrap());
         let step = self.transfer.step(&Event::Due, self.now).unwrap();
         let effect = step.effect.clone();
@@ -147,8 +162,19 @@ impl Story {
         self.tell(&Event::Unprepared { basis, fault });
     }
 
+    pub(super) fn transfer_release(&self) -> &crate::transfer::Release {
+        let crate::transfer::Case::Release(release) = &self.transfer.case else { panic!("a release") };
+        release
+    }
+
+    /// What was published last.
+    pub(super) fn last(&self) -> (OutcomeKind, Option<&str>) {
+        let outcome = self.outcomes.last().unwrap();
+        (outcome.kind, outcome.reason.as_deref())
+    }
+
     /// The code of each answer to the request; none for AA.
-    fn codes(&self) -> Vec<Option<&str>> {
+    pub(super) fn codes(&self) -> Vec<Option<&str>> {
         let mut codes = Vec::new();
         for outbound in &self.sent {
             let Saying::Acknowledgement { refusal, refers_to } = &outbound.saying else {
@@ -161,7 +187,7 @@ impl Story {
     }
 }
 
-fn prepared(basis: Basis) -> Event {
+pub(super) fn prepared(basis: Basis) -> Event {
     Event::Prepared(Box::new(Prepared {
         basis,
         to: ods("B85002"),
