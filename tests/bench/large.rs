@@ -77,6 +77,9 @@ fn main() {
     println!("a small record           {alone:.2} s alone, at most {:.2} s meanwhile", run.slowest);
     println!("resident idle            {} / {} KiB (sending / receiving)", idle.0, idle.1);
     println!("resident at most         {} / {} KiB", run.peak.0, run.peak.1);
+    for (state, (sending, receiving)) in &run.by_state {
+        println!("  while {state:<24} {sending} / {receiving} KiB");
+    }
     println!("filed                    {} records", pair.practice.filed());
     if transfers == 1 {
         timeline(&pair.prison);
@@ -93,6 +96,8 @@ fn main() {
 #[derive(Default)]
 struct Run {
     peak: (u64, u64),
+    /// The same while the first record is in each state.
+    by_state: std::collections::BTreeMap<String, (u64, u64)>,
     slowest: f64,
     looks: u64,
     kills: u64,
@@ -112,6 +117,11 @@ impl Run {
         }
         let now = (pair.prison.resident_kib(), pair.practice.resident_kib());
         self.peak = (self.peak.0.max(now.0), self.peak.1.max(now.1));
+        if let Some(show) = pair.prison.ask(&["show", &id_of("large-0").to_string()]) {
+            let state = show["transfer"]["state"].as_str().unwrap_or_default().to_owned();
+            let most = self.by_state.entry(state).or_default();
+            *most = (most.0.max(now.0), most.1.max(now.1));
+        }
     }
 }
 

@@ -167,9 +167,13 @@ impl Site {
         self.process_figure("io", "write_bytes:")
     }
 
+    /// The process, for what the system says of it.
+    pub fn pid(&self) -> u32 {
+        self.running.as_ref().unwrap().id()
+    }
+
     fn process_figure(&self, file: &str, name: &str) -> u64 {
-        let pid = self.running.as_ref().unwrap().id();
-        let text = fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap();
+        let text = fs::read_to_string(format!("/proc/{}/{file}", self.pid())).unwrap();
         let line = text.lines().find_map(|l| l.strip_prefix(name)).unwrap();
         line.trim().trim_end_matches(" kB").parse().unwrap()
     }
