@@ -21,6 +21,8 @@ use crate::transfer::Transfer;
 
 /// How often figures are counted: a scraper asks every 15 s at the most.
 const COUNT_EVERY: Duration = Duration::from_secs(5);
+/// Counting takes no more than this share of a processor, however much there is to count: one part in so many.
+const COUNT_SHARE: u32 = 200;
 /// The most rows of the due index that are looked at for the oldest in each state.
 const MOST_ROWS: usize = 100_000;
 
@@ -45,6 +47,7 @@ pub async fn watch(mut watch: Watch) {
         return;
     };
     let mut counting = tokio::time::interval(COUNT_EVERY);
+    let mut count_at = clock::instant();
     let mut looking = tokio::time::interval(watch.config.directory.check_every.duration());
     loop {
         tokio::select! {
@@ -52,7 +55,12 @@ pub async fn watch(mut watch: Watch) {
             _ = looking.tick() => watch.look_at_directory(),
             _ = counting.tick() => {
                 watch.show_life().await;
-                watch.count();
+                let began = clock::instant();
+                if began >= count_at {
+                    watch.count();
+                    // A little early, so that the tick it waits for is not missed by a hair.
+                    count_at = began + (began.elapsed() * COUNT_SHARE).saturating_sub(COUNT_EVERY / 2);
+                }
             }
             _ = watch.link.changed() => watch.show_phase(),
         }
