@@ -382,12 +382,6 @@ impl Packet {
 
     /// Its header, and what its signature covers if it has one: for our own octets, to compare an answer with.
     pub fn sent_as(&self) -> Option<(Header, Option<Vec<Reference>>)> {
-        match open(&self.content_type, &self.body, Strictness::Strict, &MimeLimits::default()) {
-            Ok(Received::Business(incoming)) => {
-                let references = incoming.references().ok();
-                Some((incoming.header, references))
-            }
-            Ok(Received::Signal { .. }) | Err(_) => None,
-        }
+        open::sent_as(&self.content_type, &self.body)
     }
 }

@@ -156,6 +156,14 @@ fn header_of(content_type: &str, body: &[u8], limits: &MimeLimits) -> Option<Hea
     envelope::read_fields(&envelope).ok()
 }
 
+/// The header of a message of ours, and what its signature covers if it has one. Nothing but the envelope is read.
+pub(super) fn sent_as(content_type: &str, body: &[u8]) -> Option<(Header, Option<Vec<Reference>>)> {
+    let root = mime::read_root(content_type, body, &MimeLimits::default()).ok()?;
+    let envelope = parse_root(&root).ok()?;
+    let header = envelope::read_header(&envelope).ok()?;
+    Some((header, references_of(&envelope).ok()))
+}
+
 /// Gives each reference the Content-ID of the part it names, exactly or after one percent-decoding (§2.2).
 fn name_parts(manifest: &mut [Item], parts: &[Part<'_>]) -> Result<(), MimeFault> {
     for item in manifest {
@@ -218,11 +226,6 @@ impl<'a> Incoming<'a> {
             parts.push(VerifiablePart { content_id, octets: &part.body });
         }
         verify(&self.envelope, &parts, terms)
-    }
-
-    /// What its signature covers, unjudged.
-    pub(super) fn references(&self) -> Result<Vec<Reference>, SignatureFault> {
-        references_of(&self.envelope)
     }
 
     /// Whether the message bears a signature that nobody agreed to judge (wire reference §6.2(1)).

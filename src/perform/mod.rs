@@ -78,7 +78,7 @@ const LARGE: u64 = 256 << 10;
 const ROOM: u32 = 256;
 const TO_PREPARE: u32 = ROOM / 16;
 /// Mebibytes of parts that may be on their way at once.
-const PARTS: u32 = 20;
+const PARTS: u32 = 12;
 /// A record in parts holds its text and one part at a time.
 const TO_FILE_PARTS: u32 = ROOM / 4;
 
