@@ -5,9 +5,12 @@
 //! its own. What is done outside is done by `perform`, which brings each result back as an input.
 
 mod agenda;
+mod aside;
 mod draft;
 mod handle;
+mod input;
 pub mod ledger;
+mod messages;
 mod parts;
 mod patient;
 mod recent;
@@ -17,20 +20,21 @@ use std::time::Duration;
 
 pub use agenda::{Agenda, LaneView, Limits};
 pub use handle::{EngineStopped, Handle, Observe, Overview, run};
+pub use input::{Input, Reply, Route};
 pub use parts::{Listing, PartRow};
 
+use aside::{put_aside, settle};
+
 use crate::engine::draft::Draft;
-use crate::engine::ledger::{EventRow, Quarantined, ReceivedRow, Settled, Unreadable};
+use crate::engine::ledger::{EventRow, ReceivedRow, Unreadable};
+use crate::engine::messages::lookup;
 use crate::engine::recent::Recent;
-use crate::model::{ConversationId, MessageId, NhsNumber, OdsCode, PartyKey, Timestamp, TransferId};
+use crate::model::{NhsNumber, Timestamp, TransferId};
 use crate::store::{Store, StoreError, Table};
 use crate::transfer::custody::{CustodyEvent, CustodyKind};
-use crate::transfer::dispatch::PacketRef;
 use crate::transfer::effect::Order;
-use crate::transfer::event::{Acknowledgement, Act, Arrival, Asked, Event};
+use crate::transfer::event::Event;
 use crate::transfer::outbound::MessageKind;
-use crate::transfer::outcome::Outcome;
-use crate::transfer::refusal::Refusal;
 use crate::transfer::verdict::Verdict;
 use crate::transfer::{Beside, Case, Illegal, Step, ToParts, Transfer, Waits};
 
@@ -38,127 +42,6 @@ use crate::transfer::{Beside, Case, Illegal, Step, ToParts, Transfer, Waits};
 const LOST_AFTER: Duration = Duration::from_secs(15 * 60);
 /// Deadlines taken up in one turn: keeps a commit in the range where group commit pays (limits reference §7).
 const STARTS_PER_TURN: usize = 256;
-
-/// Something for the engine.
-#[derive(Debug)]
-pub enum Input {
-    /// A custody event, decoded and valid.
-    Custody {
-        /// What it says.
-        event: Box<CustodyEvent>,
-        /// SHA-256 of its content, in hexadecimal.
-        digest: String,
-        /// Optional fields that were dropped, named without values.
-        warnings: Vec<String>,
-    },
-    /// Something that cannot be taken; its octets are sealed already.
-    Quarantine {
-        /// What and why.
-        entry: Quarantined,
-        /// What the custody system is told.
-        outcome: Option<Box<Outcome>>,
-    },
-    /// A message from a party, verified and sealed, with the answer it gets.
-    Message {
-        /// The party, for the ledger.
-        from: PartyKey,
-        /// The message, for the ledger.
-        message_id: MessageId,
-        /// Digest of the message less what retransmission may change, in hexadecimal.
-        digest: String,
-        /// The octets to answer with, now and whenever the message comes again, sealed.
-        answer: PacketRef,
-        /// Until when the row is kept.
-        keep_until: Timestamp,
-        /// What it tells us.
-        event: Box<Event>,
-        /// How to find its transfer.
-        route: Route,
-        /// What it says of parts.
-        listing: Box<Listing>,
-        /// What to put aside if it belongs to nobody.
-        stranger: Quarantined,
-    },
-    /// An ebXML signal that came as a message of its own.
-    Signal {
-        /// The message it answers.
-        message_id: MessageId,
-        /// What it tells us.
-        event: Box<Event>,
-    },
-    /// What came of an effect.
-    Result {
-        /// The transfer that asked for it.
-        transfer: TransferId,
-        /// What came.
-        event: Box<Event>,
-    },
-    /// An operator acts on a transfer.
-    Act {
-        /// Which.
-        transfer: TransferId,
-        /// What.
-        act: Act,
-    },
-    /// An operator settles something in quarantine, after it was taken in again or for good.
-    Settle {
-        /// Which.
-        id: TransferId,
-        /// What, why, who and when.
-        settled: Settled,
-    },
-    /// Outbox entries that the broker confirmed.
-    Published(Vec<u64>),
-}
-
-/// How to find the transfer of a message.
-#[derive(Debug, Clone)]
-pub enum Route {
-    /// An extract: it opens a transfer of its own.
-    Opens {
-        /// Who sent it.
-        from: OdsCode,
-        /// In which conversation.
-        conversation: ConversationId,
-        /// Whether records that nobody asked for are taken.
-        push: bool,
-    },
-    /// A part of a record: it belongs to the extract that lists it.
-    Part {
-        /// Who sent it.
-        from: OdsCode,
-        /// In which conversation.
-        conversation: ConversationId,
-    },
-    /// A request for a record: it joins a release of that patient, or opens a transfer of its own.
-    Asks,
-    /// An answer to a message of ours.
-    Answers {
-        /// In which conversation.
-        conversation: ConversationId,
-        /// Which message.
-        refers_to: Option<MessageId>,
-        /// The party it came from: only the one we sent to may answer.
-        from: OdsCode,
-    },
-}
-
-/// What the engine says to an input, once it is durable.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Reply {
-    /// It is durable.
-    Taken,
-    /// It was known already, with the same content. A message gets the answer it got the first time.
-    Duplicate(Option<PacketRef>),
-    /// The same identity came with other content; nothing was taken but a note of it.
-    Conflict,
-    /// It cannot be taken before another message: it is to come again.
-    NotYet,
-    /// It belongs to nobody and was put aside.
-    Stranger,
-    /// It does not apply, and why.
-    NotApplicable(String),
-}
 
 /// What a turn brought forth.
 #[derive(Debug)]
@@ -390,106 +273,6 @@ impl Engine {
         Ok(patient::request_of_stay(draft, event)?.unwrap_or(id))
     }
 
-    fn take_message(
-        &mut self,
-        draft: &mut Draft<'_>,
-        event: &Event,
-        route: &Route,
-        listing: &Listing,
-        stranger: Quarantined,
-        now: Timestamp,
-    ) -> Result<Reply, EngineError> {
-        match route {
-            Route::Opens { from, conversation, push } => {
-                let off = if self.switch.requester { None } else { refused(event, Refusal::SwitchedOff) };
-                let event = off.as_ref().unwrap_or(event);
-                let (id, unasked) = match self.asked_of(draft, from, *conversation)? {
-                    Some(id) => (id, None),
-                    None => {
-                        let taken = *push || off.is_some();
-                        let unasked = if taken { None } else { refused(event, Refusal::NotRequested) };
-                        (Transfer::id_for_arrival(from, *conversation), unasked)
-                    }
-                };
-                let event = unasked.as_ref().unwrap_or(event);
-                let (listed, rows) = Self::list(draft, id, event, listing)?;
-                let event = listed.as_ref().unwrap_or(event);
-                let reply = match draft.transfer(id)? {
-                    None => {
-                        self.open_transfer(draft, id, event, now)?;
-                        Reply::Taken
-                    }
-                    // It is what was asked for, or takes the place of one that was refused (gp2gp reference §2.2, Q19).
-                    Some(first) if first.step(event, now).is_ok() => self.apply(draft, id, event, now)?,
-                    Some(_) => return self.refuse_copy(draft, event, stranger, now),
-                };
-                Self::keep_listed(draft, id, event, rows)?;
-                Ok(reply)
-            }
-            Route::Part { conversation, .. } => {
-                self.take_part(draft, event, *conversation, listing, stranger, now)
-            }
-            Route::Asks => self.take_request(draft, event, stranger, now),
-            Route::Answers { conversation, refers_to, from } => {
-                let named = match refers_to {
-                    Some(message_id) => lookup(draft, &ledger::sent_key(message_id))?,
-                    None => None,
-                };
-                let (by_message, about) = owner(draft, named)?;
-                let by_conversation = lookup(draft, &ledger::conversation_key(*conversation))?;
-                // Inside the conversation, and naming a message of ours if it names any (gp2gp reference §1.2).
-                let id = match (by_message, by_conversation) {
-                    (Some(message), Some(conversation)) if message == conversation => Some(message),
-                    (None, Some(conversation)) if refers_to.is_none() => Some(conversation),
-                    (_, _) => None,
-                };
-                match id {
-                    Some(id) if sent_to(draft, id)?.as_ref() == Some(from) => match event {
-                        Event::Acknowledged(ack) => {
-                            let ack = Acknowledgement { about, ..ack.clone() };
-                            let event = Event::Acknowledged(ack);
-                            if let (Some(MessageKind::Part), Some(part)) = (about, named) {
-                                self.apply(draft, part, &event, now)?;
-                            }
-                            self.apply(draft, id, &event, now)
-                        }
-                        other => self.apply(draft, id, other, now),
-                    },
-                    Some(_) | None => put_aside(draft, stranger, None, Reply::Stranger),
-                }
-            }
-        }
-    }
-
-    /// A practice asks for a record: the newest release of that patient that waits is what it gets; failing that, what
-    /// custody last told of the patient goes with the request.
-    fn take_request(
-        &mut self,
-        draft: &mut Draft<'_>,
-        event: &Event,
-        stranger: Quarantined,
-        now: Timestamp,
-    ) -> Result<Reply, EngineError> {
-        let Event::Asked(asked) = event else { return put_aside(draft, stranger, None, Reply::Stranger) };
-        let id = Transfer::id_for_request(asked);
-        if draft.transfer(id)?.is_some()
-            || lookup(draft, &ledger::conversation_key(asked.conversation))?.is_some()
-        {
-            // A second request in one conversation asks for nothing new (§3.7).
-            return Ok(Reply::NotApplicable("this conversation has its request".to_owned()));
-        }
-        let asked = Asked { switched_off: !self.switch.sender, ..patient::informed(draft, asked)? };
-        let event = Event::Asked(Box::new(asked));
-        let Event::Asked(asked) = &event else { return Ok(Reply::Stranger) };
-        for transfer in patient::releases(draft, asked)? {
-            if transfer.step(&event, now).is_ok() {
-                return self.apply(draft, transfer.id, &event, now);
-            }
-        }
-        self.open_transfer(draft, id, &event, now)?;
-        Ok(Reply::Taken)
-    }
-
     /// There is news of a person: every request that waits for it is looked at again, in order.
     fn wake(&mut self, draft: &mut Draft<'_>, number: &NhsNumber, now: Timestamp) -> Result<(), EngineError> {
         for waiting in patient::waiting(draft, number)? {
@@ -514,42 +297,6 @@ impl Engine {
         }
         let open_reception = patient::open_reception(draft, &step.next)?;
         Ok(open_reception.map(|_| Beside { open_reception, ..self.beside() }))
-    }
-
-    /// The reception that asked `from` for a record in this conversation.
-    fn asked_of(
-        &self,
-        draft: &Draft<'_>,
-        from: &OdsCode,
-        conversation: ConversationId,
-    ) -> Result<Option<TransferId>, EngineError> {
-        let Some(id) = lookup(draft, &ledger::conversation_key(conversation))? else { return Ok(None) };
-        let asked = match draft.transfer(id)?.map(|transfer| transfer.case) {
-            Some(Case::Reception(reception)) => reception.request.is_some_and(|r| r.practice == *from),
-            _ => false,
-        };
-        Ok(asked.then_some(id))
-    }
-
-    /// A second extract in one conversation: the first one stands, and this one is answered by itself (S60, TD27.2).
-    fn refuse_copy(
-        &mut self,
-        draft: &mut Draft<'_>,
-        event: &Event,
-        stranger: Quarantined,
-        now: Timestamp,
-    ) -> Result<Reply, EngineError> {
-        let Event::Arrived(arrival) = event else {
-            return put_aside(draft, stranger, None, Reply::Stranger);
-        };
-        let mut copy = arrival.clone();
-        copy.refusal.get_or_insert(Refusal::Duplicate);
-        let id = Transfer::id_for_copy(&copy);
-        if draft.transfer(id)?.is_some() {
-            return put_aside(draft, stranger, None, Reply::Stranger);
-        }
-        self.open_transfer(draft, id, &Event::Arrived(copy), now)?;
-        Ok(Reply::Taken)
     }
 
     fn take_result(
@@ -712,77 +459,4 @@ fn party_is_there(verdict: &Verdict) -> bool {
         Verdict::Accepted(_) | Verdict::Refused(_) => true,
         Verdict::TryAgain(why) => !why.means_party_is_down(),
     }
-}
-
-fn lookup(draft: &Draft<'_>, key: &[u8]) -> Result<Option<TransferId>, EngineError> {
-    Ok(draft.row(Table::Ledger, key)?.map(|bytes| ledger::decode(&bytes)).transpose()?)
-}
-
-/// An extract that is not taken: nobody asked for it and none is taken unasked (09, TD21, Q21), or none is taken at all
-/// (07, §2.3).
-fn refused(event: &Event, why: Refusal) -> Option<Event> {
-    let Event::Arrived(arrival) = event else { return None };
-    let refusal = Some(why);
-    Some(Event::Arrived(Box::new(Arrival { refusal, ..(**arrival).clone() })))
-}
-
-/// The transfer that an answer to a message concerns, and the kind of that message where it goes its own way.
-fn owner(
-    draft: &Draft<'_>,
-    id: Option<TransferId>,
-) -> Result<(Option<TransferId>, Option<MessageKind>), EngineError> {
-    let Some(id) = id else { return Ok((None, None)) };
-    Ok(match draft.transfer(id)?.map(|transfer| transfer.case) {
-        Some(Case::Outbound(outbound)) => (Some(outbound.parent), Some(outbound.saying.kind())),
-        Some(Case::Release(_) | Case::Received(_) | Case::Reception(_) | Case::Noted(_)) | None => {
-            (Some(id), None)
-        }
-    })
-}
-
-/// The party a transfer's message was sent to.
-fn sent_to(draft: &Draft<'_>, id: TransferId) -> Result<Option<OdsCode>, EngineError> {
-    Ok(draft.transfer(id)?.and_then(|transfer| match &transfer.case {
-        Case::Release(release) => release.delivery().map(|d| d.dispatch.to.clone()),
-        Case::Received(received) => received.delivery().map(|d| d.dispatch.to.clone()),
-        Case::Reception(reception) => reception.request.as_ref().map(|request| request.practice.clone()),
-        Case::Outbound(outbound) => Some(outbound.to.clone()),
-        Case::Noted(_) => None,
-    }))
-}
-
-fn settle(draft: &mut Draft<'_>, id: TransferId, settled: Settled) -> Result<Reply, EngineError> {
-    let key = ledger::quarantine_key(id);
-    let refused = |words: &str| Ok(Reply::NotApplicable(words.to_owned()));
-    let Some(bytes) = draft.row(Table::Quarantine, &key)? else {
-        return refused("nothing with that id is in quarantine");
-    };
-    let mut entry: Quarantined = ledger::decode(&bytes)?;
-    if entry.settled.is_some() {
-        return refused("it was settled before");
-    }
-    entry.settled = Some(settled);
-    draft.put(Table::Quarantine, key, ledger::encode(&entry));
-    Ok(Reply::Taken)
-}
-
-fn put_aside(
-    draft: &mut Draft<'_>,
-    mut entry: Quarantined,
-    outcome: Option<Box<Outcome>>,
-    reply: Reply,
-) -> Result<Reply, EngineError> {
-    let key = ledger::quarantine_key(entry.id);
-    if let Some(bytes) = draft.row(Table::Quarantine, &key)? {
-        let known: Quarantined = ledger::decode(&bytes)?;
-        let Some(settled) = known.settled else { return Ok(Reply::Duplicate(None)) };
-        // What was settled and comes again wants a person again, who sees what was decided before.
-        entry.earlier = known.earlier;
-        entry.earlier.push(settled);
-    }
-    if let Some(outcome) = outcome {
-        draft.publish(*outcome);
-    }
-    draft.put(Table::Quarantine, key, ledger::encode(&entry));
-    Ok(reply)
 }

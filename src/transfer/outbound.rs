@@ -4,13 +4,15 @@
 //! It is composed when it is due, not when it is planned: its Timestamp is that of its first attempt (LM21). Only a part is
 //! made with the record it belongs to, which may have changed when leave to send it comes; it waits for that, sealed.
 
+mod part;
+
 use serde::{Deserialize, Serialize};
 
 use crate::model::{MessageId, NhsNumber, OdsCode, Timestamp, TransferId};
 use crate::transfer::delivery::{self, Delivery};
-use crate::transfer::dispatch::{Dispatch, PacketRef, Transmission};
+use crate::transfer::dispatch::{PacketRef, Transmission};
 use crate::transfer::effect::Effect;
-use crate::transfer::event::{Acknowledgement, Answer, Event, PreparedPart};
+use crate::transfer::event::{Answer, Event};
 use crate::transfer::journal::What;
 use crate::transfer::reason::{Delay, PrepareFault, Remedy};
 use crate::transfer::retry::{self, Contract};
@@ -320,14 +322,14 @@ pub(super) fn step(step: &mut Step, event: &Event, now: Timestamp) -> Result<(),
         }
         Event::Answered(answer) => on_answered(step, answer, now).ok_or(illegal),
         Event::Leave { until } => {
-            on_leave(step, *until, now);
+            part::on_leave(step, *until, now);
             Ok(())
         }
         Event::Stop => {
-            on_stop(step, now);
+            part::on_stop(step, now);
             Ok(())
         }
-        Event::Acknowledged(ack) => on_part_answered(step, ack).ok_or(illegal),
+        Event::Acknowledged(ack) => part::on_part_answered(step, ack).ok_or(illegal),
         Event::LateSignal(signal) => {
             step.entries.push(What::LateSignal { verdict: signal.verdict });
             if let (Some(receipt), Some(outbound)) = (&signal.receipt, step.outbound()) {
@@ -358,53 +360,6 @@ fn on_due(step: &mut Step, now: Timestamp) -> Option<()> {
             step.entries.extend(entries);
         }
         OutboundState::Waiting { .. } | OutboundState::Ended { .. } => return None,
-    }
-    Some(())
-}
-
-/// The practice gives leave: the part goes, with as much time as the record has left. One that is on its way or was
-/// delivered stays as it is (§3.7, a second Continue); one that could not be delivered is tried again.
-fn on_leave(step: &mut Step, until: Timestamp, now: Timestamp) {
-    let Some(outbound) = step.outbound() else { return };
-    let dispatch = match &outbound.state {
-        OutboundState::Waiting { transmission, contract } => {
-            let dispatch = transmission.clone().dispatch(outbound.to.clone(), contract.clone(), now);
-            Dispatch { part: true, ..dispatch }
-        }
-        OutboundState::Ended { how: Fate::GaveUp | Fate::Refused(_), delivery: Some(delivery), .. } => {
-            let mut dispatch = delivery.dispatch.clone();
-            dispatch.begin_again(now);
-            dispatch
-        }
-        OutboundState::Composing { .. } | OutboundState::Delivering { .. } | OutboundState::Ended { .. } => {
-            return;
-        }
-    };
-    outbound.state = OutboundState::Delivering { delivery: Delivery::begin(dispatch, now) };
-    outbound.give_up_at = until;
-}
-
-/// What has not left is not wanted any more (S4). An attempt under way may still end well.
-fn on_stop(step: &mut Step, now: Timestamp) {
-    let Some(outbound) = step.outbound() else { return };
-    match &outbound.state {
-        OutboundState::Ended { .. } => {}
-        OutboundState::Composing { .. }
-        | OutboundState::Waiting { .. }
-        | OutboundState::Delivering { .. } => {
-            step.end_outbound(Fate::Stopped, now);
-        }
-    }
-}
-
-/// The practice answered the part: AA beats a code (§2.4).
-fn on_part_answered(step: &mut Step, ack: &Acknowledgement) -> Option<()> {
-    let Saying::Part { answer, .. } = &mut step.outbound()?.saying else { return None };
-    let code = || ack.code.clone().unwrap_or_else(|| "unknown".to_owned());
-    if ack.positive {
-        *answer = Some(PartAnswer::Taken);
-    } else if *answer != Some(PartAnswer::Taken) {
-        *answer = Some(PartAnswer::Refused(code()));
     }
     Some(())
 }
@@ -517,24 +472,6 @@ impl Step {
     ) {
         let parent = self.next.id;
         let outbound = Outbound::new(parent, saying, ends, message_id, give_up_at, now);
-        self.set_out(outbound, now);
-    }
-
-    /// Keeps a part of the record until the practice gives leave to send it.
-    pub(super) fn keep_part(
-        &mut self,
-        part: &PreparedPart,
-        ends: (OdsCode, OdsCode),
-        contract: &Contract,
-        now: Timestamp,
-    ) {
-        let parent = self.next.id;
-        let saying = Saying::Part { part: part.kind, answer: None };
-        let message_id = part.transmission.message_id.clone();
-        let state =
-            OutboundState::Waiting { transmission: part.transmission.clone(), contract: contract.clone() };
-        let give_up_at = now.plus(retry::LISTEN_FOR);
-        let outbound = Outbound { state, ..Outbound::new(parent, saying, ends, message_id, give_up_at, now) };
         self.set_out(outbound, now);
     }
 

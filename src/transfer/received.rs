@@ -3,6 +3,8 @@
 //!
 //! Asking for a record is not done here.
 
+mod parts;
+
 use serde::{Deserialize, Serialize};
 
 use crate::model::{MessageId, Timestamp};
@@ -10,12 +12,11 @@ use crate::transfer::delivery::{self, Delivery};
 use crate::transfer::dispatch::{PacketRef, Transmission};
 use crate::transfer::effect::Effect;
 use crate::transfer::event::{Act, Answer, Arrival, Event, Filed, Verb};
-use crate::transfer::gathering::{self, Gathering, Part, Progress, Stage};
+use crate::transfer::gathering::Gathering;
 use crate::transfer::journal::What;
-use crate::transfer::outbound::Report;
 use crate::transfer::outcome::{Completeness, OutcomeKind};
 use crate::transfer::reason::{Delay, Ending, FilingFault, Hold, Remedy};
-use crate::transfer::refusal::{PartRefusal, Refusal};
+use crate::transfer::refusal::Refusal;
 use crate::transfer::retry::{self, Contract, FILING_TRIES, GIVE_UP_AFTER};
 use crate::transfer::verdict::Verdict;
 use crate::transfer::{Case, Illegal, Step, Waits};
@@ -187,10 +188,10 @@ pub(super) fn step(step: &mut Step, event: &Event, now: Timestamp) -> Result<(),
             Ok(())
         }
         Event::Act(act) => on_act(step, act, now).ok_or(illegal),
-        Event::Part(part) => on_part(step, part, now).ok_or(illegal),
-        Event::Joined { item, wrong } => on_joined(step, item, *wrong, now).ok_or(illegal),
-        Event::NotJoined(fault) => on_not_joined(step, *fault, now).ok_or(illegal),
-        Event::Reported(report) => on_reported(step, report, now).ok_or(illegal),
+        Event::Part(part) => parts::on_part(step, part, now).ok_or(illegal),
+        Event::Joined { item, wrong } => parts::on_joined(step, item, *wrong, now).ok_or(illegal),
+        Event::NotJoined(fault) => parts::on_not_joined(step, *fault, now).ok_or(illegal),
+        Event::Reported(report) => parts::on_reported(step, report, now).ok_or(illegal),
         Event::Custody(_)
         | Event::Asked(_)
         | Event::Prepared(_)
@@ -216,12 +217,7 @@ pub(super) fn note_arrival(step: &mut Step, arrival: &Arrival, now: Timestamp) {
         Some(refusal @ Refusal::Duplicate) => step.entries.push(What::Refused { refusal }),
         Some(refusal) => step.refuse(refusal, now),
     }
-    let Some(Received { state: ReceivedState::Receiving { gathering }, .. }) = step.received() else {
-        return;
-    };
-    let (parts, until) = (gathering.tally.rows, gathering.until);
-    step.entries.push(What::Awaiting { parts, until });
-    step.give_leave(&arrival.message_id, (&arrival.to, &arrival.from), until, now);
+    parts::give_leave(step, arrival, now);
 }
 
 /// A further extract of the conversation. It takes the place of one that was refused (Q19); else the first stands, and
@@ -242,7 +238,7 @@ fn on_due(step: &mut Step, now: Timestamp) -> Option<()> {
     let message_id = MessageId::derived(&["acknowledgement", &id, arrival.message_id.as_str()]);
     match &mut received.state {
         ReceivedState::Receiving { gathering } if now >= gathering.until => {
-            settle_parts(step, now);
+            parts::settle(step, now);
         }
         ReceivedState::Receiving { gathering } => step.effect = gathering.join(&arrival.from, now),
         ReceivedState::Refusing { .. } => {
@@ -419,67 +415,6 @@ fn turn_down(step: &mut Step, refusal: Refusal, now: Timestamp) {
     received.arrival.refusal = Some(refusal);
     received.state = ReceivedState::refusing(now);
     step.refuse(refusal, now);
-}
-
-/// A part arrived (Q7, Q8, Q11).
-fn on_part(step: &mut Step, part: &Part, now: Timestamp) -> Option<()> {
-    let received = step.received()?;
-    let stage = match (&mut received.state, received.arrival.refusal) {
-        (ReceivedState::Receiving { gathering }, _) => Stage::During(gathering),
-        (_, Some(Refusal::PartsMissing)) => Stage::TooLate,
-        (_, _) => Stage::Over,
-    };
-    let reply = gathering::take(stage, part, now);
-    step.reply_to_part(&reply, part, now);
-    settle_parts(step, now);
-    Some(())
-}
-
-/// Whether everything is here, or will never be.
-fn settle_parts(step: &mut Step, now: Timestamp) {
-    let Some(ReceivedState::Receiving { gathering }) = step.received().map(|r| &mut r.state) else { return };
-    let (progress, overdue) = (gathering.progress(), now >= gathering.until);
-    let (parts, bytes) = (gathering.tally.rows, gathering.bytes);
-    if let Some(refusal) = gathering::refusal(progress, overdue) {
-        turn_down(step, refusal, now);
-    } else if progress == Progress::Complete {
-        step.entries.push(What::Gathered { parts, bytes });
-        if let Some(received) = step.received() {
-            if let ReceivedState::Receiving { gathering } = &received.state {
-                gathering.close(&mut received.arrival.large);
-            }
-            received.state = ReceivedState::Filing { due: now, failures: 0, fault: None };
-        }
-    }
-}
-
-fn on_joined(step: &mut Step, item: &MessageId, wrong: Option<PartRefusal>, now: Timestamp) -> Option<()> {
-    let received = step.received()?;
-    let ends = (received.arrival.to.clone(), received.arrival.from.clone());
-    let ReceivedState::Receiving { gathering } = &mut received.state else { return None };
-    let last = gathering.joined(item, wrong, now)?;
-    step.answer_part(&last, (&ends.0, &ends.1), wrong, now);
-    settle_parts(step, now);
-    Some(())
-}
-
-fn on_not_joined(step: &mut Step, why: FilingFault, now: Timestamp) -> Option<()> {
-    let id = step.next.id;
-    let ReceivedState::Receiving { gathering } = &mut step.received()?.state else { return None };
-    let until = gathering.not_joined(id, now);
-    step.entries.push(What::Waiting { until, why: Delay::Filing(why) });
-    Some(())
-}
-
-/// A message about the parts ended: our leave, or the acknowledgement of one.
-fn on_reported(step: &mut Step, report: &Report, now: Timestamp) -> Option<()> {
-    step.note_message(report);
-    let received = step.received()?;
-    let ReceivedState::Receiving { gathering } = &received.state else { return Some(()) };
-    if gathering.lost_leave(report) {
-        turn_down(step, Refusal::LeaveUndelivered, now);
-    }
-    Some(())
 }
 
 impl Step {
