@@ -132,7 +132,7 @@ impl<'t> Reading<'t> {
         let patient = upper(derived_uuid(&["read", &extract_id, "patient"]));
         let statements: Vec<Element<'t>> = tree.elements().filter(|e| stands(*e)).collect();
         let labels = labels(tree);
-        let mut numbers = vec![0; tree.elements().count()];
+        let mut numbers = vec![0; tree.elements().len()];
         (1..).zip(&statements).for_each(|(number, statement)| numbers[statement.place()] = number);
         let mut reading = Self {
             expected,
@@ -469,7 +469,8 @@ impl<'t> Reading<'t> {
 
     /// Nothing gets lost because no kind asked for it.
     fn leftovers(&mut self) {
-        for statement in self.statements.clone() {
+        for at in 0..self.statements.len() {
+            let statement = self.statements[at];
             if self.of(statement).state.is_none() {
                 let around = std::iter::successors(Some(statement), |e| e.parent());
                 let composition = around.into_iter().find(|e| e.name() == "ehrComposition");
@@ -494,7 +495,7 @@ impl<'t> Reading<'t> {
 
 /// Of each element, whether it or anything around it is labelled. Elements follow those around them.
 fn labels(tree: &Tree<'_>) -> Vec<bool> {
-    let mut labels: Vec<bool> = Vec::new();
+    let mut labels: Vec<bool> = Vec::with_capacity(tree.elements().len());
     for element in tree.elements() {
         let around = element.parent().is_some_and(|parent| labels[parent.place()]);
         labels.push(around || withheld(element));

@@ -3,18 +3,13 @@
 //! It knows XML and its namespaces, not the record. Prefixes and the order of elements mean nothing to it. Document
 //! types are refused, so that no entity of the sender's can grow.
 
+mod growing;
+
 use std::borrow::Cow;
 
 use quick_xml::NsReader;
-use quick_xml::events::{BytesStart, Event};
-use quick_xml::name::{Namespace, ResolveResult};
 
-use super::validate::within;
-
-const HL7: Namespace<'static> = Namespace("urn:hl7-org:v3");
-
-/// Elements inside each other, at most: an extract has about thirty levels.
-const DEPTH: usize = 128;
+use growing::{Broken, Growing};
 
 /// Why bytes are no message we take.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,12 +20,6 @@ pub(super) enum Untaken {
     TooLarge,
     /// In an encoding that we do not read, of this name.
     Encoding(String),
-}
-
-/// What stops the reading.
-enum Broken {
-    NotXml,
-    TooDeep,
 }
 
 /// All elements of a message in the order they begin.
@@ -63,6 +52,9 @@ impl<'a> Tree<'a> {
         let message = message.strip_prefix(b"\xef\xbb\xbf").unwrap_or(message);
         let line = |bytes: usize| 1 + message[..bytes].iter().filter(|b| **b == b'\n').count();
         let text = std::str::from_utf8(message).map_err(|e| Untaken::NotXml(line(e.valid_up_to())))?;
+        if let Some(tree) = growing::plainly(text) {
+            return Ok(tree);
+        }
         let mut growing = Growing::new(text);
         let mut reader = NsReader::from_str(text);
         match growing.read(&mut reader) {
@@ -76,132 +68,8 @@ impl<'a> Tree<'a> {
     }
 
     /// Every element, in the order they begin.
-    pub(super) fn elements(&self) -> impl Iterator<Item = Element<'_>> {
+    pub(super) fn elements(&self) -> impl ExactSizeIterator<Item = Element<'_>> {
         (0..self.nodes.len()).map(|at| Element { tree: self, at })
-    }
-}
-
-/// Line ends as XML wants them read.
-fn line_ends(text: Cow<'_, str>) -> Cow<'_, str> {
-    if text.contains('\r') { text.replace("\r\n", "\n").replace('\r', "\n").into() } else { text }
-}
-
-/// The tree so far.
-struct Growing<'a> {
-    message: &'a str,
-    tree: Tree<'a>,
-    /// The elements that are open, each with its last child.
-    open: Vec<(u32, u32)>,
-}
-
-impl<'a> Growing<'a> {
-    fn new(message: &'a str) -> Self {
-        // Extracts have an element in about 60 bytes and an attribute in about as many.
-        let guess = message.len() / 64;
-        let tree = Tree { nodes: Vec::with_capacity(guess), attributes: Vec::with_capacity(guess) };
-        Self { message, tree, open: Vec::new() }
-    }
-
-    fn read(&mut self, reader: &mut NsReader<&'a [u8]>) -> Result<(), Broken> {
-        loop {
-            let (namespace, event) = reader.read_resolved_event().map_err(|_| Broken::NotXml)?;
-            match event {
-                Event::Start(tag) => self.open(&tag, &namespace)?,
-                Event::Empty(tag) => {
-                    self.open(&tag, &namespace)?;
-                    self.close();
-                }
-                Event::End(_) => self.close(),
-                Event::Text(words) => self.text(line_ends(words.into_inner()))?,
-                Event::CData(words) => self.text(line_ends(words.into_inner()))?,
-                Event::GeneralRef(name) => {
-                    let character = name.resolve_char_ref().map_err(|_| Broken::NotXml)?;
-                    let text: Cow<'_, str> = match character {
-                        Some(character) => character.to_string().into(),
-                        None => {
-                            quick_xml::escape::resolve_predefined_entity(&name).ok_or(Broken::NotXml)?.into()
-                        }
-                    };
-                    self.text(text)?;
-                }
-                Event::DocType(_) => return Err(Broken::NotXml),
-                Event::Comment(_) | Event::PI(_) | Event::Decl(_) => {}
-                Event::Eof => return Ok(()),
-            }
-        }
-    }
-
-    fn open(&mut self, tag: &BytesStart<'_>, namespace: &ResolveResult<'_>) -> Result<(), Broken> {
-        if self.open.len() == DEPTH {
-            return Err(Broken::TooDeep);
-        }
-        // Bounded by the length of the message, which fits.
-        let at = u32::try_from(self.tree.nodes.len()).map_err(|_| Broken::NotXml)?;
-        let parent = match self.open.last_mut() {
-            Some((parent, last)) => {
-                let elder = std::mem::replace(last, at);
-                match elder {
-                    NONE => self.tree.nodes[*parent as usize].first = at,
-                    elder => self.tree.nodes[elder as usize].next = at,
-                }
-                *parent
-            }
-            None if at == 0 => NONE,
-            None => return Err(Broken::NotXml),
-        };
-        let known = matches!(namespace, ResolveResult::Bound(space) if *space == HL7);
-        let name = if known { self.within(tag.local_name().into_inner()) } else { "" };
-        let from = self.tree.attributes.len() as u32;
-        for attribute in tag.attributes() {
-            let attribute = attribute.map_err(|_| Broken::NotXml)?;
-            let value: Cow<'a, str> = if attribute.value.bytes().any(|b| b == b'&' || b < b' ') {
-                let value = attribute.normalized_value(quick_xml::XmlVersion::Explicit1_0);
-                value.map_err(|_| Broken::NotXml)?.into_owned().into()
-            } else {
-                self.within(&attribute.value).into()
-            };
-            self.tree.attributes.push((self.within(attribute.key.local_name().into_inner()), value));
-        }
-        let attributes = (from, self.tree.attributes.len() as u32);
-        self.tree.nodes.push(Node {
-            name,
-            text: Cow::Borrowed(""),
-            parent,
-            first: NONE,
-            next: NONE,
-            attributes,
-        });
-        self.open.push((at, NONE));
-        Ok(())
-    }
-
-    fn within(&self, words: &str) -> &'a str {
-        within(self.message, words)
-    }
-
-    fn close(&mut self) {
-        // Only an end that matches its start comes here.
-        self.open.pop();
-    }
-
-    fn text(&mut self, words: Cow<'a, str>) -> Result<(), Broken> {
-        let blank = words.bytes().all(|b| b.is_ascii_whitespace());
-        let Some((at, _)) = self.open.last() else {
-            return if blank { Ok(()) } else { Err(Broken::NotXml) };
-        };
-        let text = &mut self.tree.nodes[*at as usize].text;
-        if text.is_empty() {
-            if !blank {
-                *text = words;
-            }
-        } else {
-            text.to_mut().push_str(&words);
-        }
-        Ok(())
-    }
-
-    fn finish(self) -> Result<Tree<'a>, Broken> {
-        if self.open.is_empty() && !self.tree.nodes.is_empty() { Ok(self.tree) } else { Err(Broken::NotXml) }
     }
 }
 
@@ -286,19 +154,12 @@ impl<'t> Element<'t> {
 
     /// The element and everything in it, in order.
     pub(super) fn within(self) -> impl Iterator<Item = Self> {
-        // Elements lie in the order they begin: those inside this one follow it until one that is not.
-        let mut open = vec![self.at];
-        (self.at..self.tree.nodes.len()).map_while(move |at| {
-            if at != self.at {
-                let parent = self.tree.nodes[at].parent as usize;
-                while *open.last()? != parent {
-                    open.pop();
-                    open.last()?;
-                }
-                open.push(at);
-            }
-            Some(Self { at, ..self })
-        })
+        // Elements lie in the order they begin: those inside this one follow it until what comes after it, or after what
+        // is around it.
+        let after =
+            std::iter::successors(Some(self), |e| e.parent()).map(|e| e.node().next).find(|at| *at != NONE);
+        let end = after.map_or(self.tree.nodes.len(), |at| at as usize);
+        (self.at..end).map(move |at| Self { at, ..self })
     }
 
     /// All words in it, of texts and display names, joined by blanks.

@@ -126,7 +126,7 @@ impl<'a> Walk<'a> {
                     }
                 }
                 Part::End => self.end(),
-                Part::Words => self.words()?,
+                Part::Words(_) => self.words()?,
                 Part::Over => break,
             }
         }
