@@ -172,18 +172,16 @@ fn what_does_not_come_in_time_is_refused_and_may_be_sent_again_whole() {
     fs::write(&directory, text.replace("persist_duration = \"PT6H\"", "persist_duration = \"PT1S\""))
         .unwrap();
     record(&pair.prison, "stay-1", NUMBER, &[("scan.tif", "image/tiff")]);
-    let sent = attach(&pair.prison, "stay-1", "scan.tif", 9_000_000).to_string();
+    let sent = attach(&pair.prison, "stay-1", "scan.tif", 24_000_000).to_string();
     pair.prison.start();
     pair.practice.start();
     let mut release = crate::conversation::released("stay-1", "B85002");
     release["release"]["destination"] = Value::from("B85002");
     release["release"]["destination_basis"] = Value::from("pds");
     tell(&pair.prison, &release);
-    until(&pair, "the extract has come", |p| {
-        stands(&p.practice, "receiving") || stands(&p.practice, "filed")
-    });
+    until(&pair, "the extract has come", |p| stands(&p.practice, "receiving"));
     pair.prison.kill9();
-    std::thread::sleep(Duration::from_secs(7));
+    std::thread::sleep(Duration::from_secs(11));
     pair.prison.start();
     // Its acknowledgement found nobody, and waits on the long ladder.
     retry(&pair.practice);
